@@ -1,0 +1,1 @@
+"""From a file to transitions that training may trust."""

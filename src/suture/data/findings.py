@@ -1,0 +1,36 @@
+"""What the gate found in a log: an id, how grave, how often, where first, and what to do."""
+
+import dataclasses
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from suture.spaces import Array
+
+Severity: TypeAlias = Literal["info", "warning", "error"]
+FIRST = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing found in a log.
+
+    id: stable, kebab-case.   severity: "error" means that training on it would be wrong.
+    count: rows (or episodes, or columns, as the message says) concerned.   rows: the first of them.
+    message: what, where, expected, found, and what to do.
+    """
+
+    id: str
+    severity: Severity
+    count: int
+    rows: tuple[int, ...] = ()
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "rows": list(self.rows)}
+
+
+def first_rows(mask_or_rows: Array) -> tuple[int, ...]:
+    """The first few rows of a boolean mask or of an array of row numbers."""
+    rows = np.flatnonzero(mask_or_rows) if mask_or_rows.dtype == bool else mask_or_rows
+    return tuple(int(row) for row in rows[:FIRST])

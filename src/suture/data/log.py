@@ -1,0 +1,74 @@
+"""What a file says, before the gate decides what it means.
+
+Readers (`data/formats/`) fill a `Log` and judge nothing; `data/build.py` turns it into a `Dataset`.
+Arrays keep the dtype of the file and share one leading dimension, the rows, in the file's order.
+"""
+
+import dataclasses
+from typing import Any, Literal, TypeAlias
+
+from suture.data.findings import Finding
+from suture.errors import ConfigError
+from suture.spaces import Array, Space, Tree
+
+Ends: TypeAlias = Literal["termination", "time-limit"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Log:
+    """The columns of a file. None: the file does not say.
+
+    source: the path as the user gave it.   layout: name of the recognised layout, for people.
+    terminal: the environment ended here.   timeout: the recording was cut here.
+    done: an episode ended here, for a reason that the file does not give.
+    boundary: a recording's last row, which says nothing about why (`episode_end`).
+    final_state: rows that hold only the state after the last action; they become next observations.
+    episode: any label per row that is constant within an episode and rows of which are contiguous.
+    propensity: probability (density) of the logged action under the behaviour policy, (rows,).
+    action_probabilities: the behaviour policy's whole distribution, (rows, n).
+    columns: further columns by name (time, entity ...), for splitting.
+    """
+
+    source: str
+    layout: str
+    observation: Tree
+    action: Array
+    reward: Array | None = None
+    next_observation: Tree | None = None
+    terminal: Array | None = None
+    timeout: Array | None = None
+    done: Array | None = None
+    boundary: Array | None = None
+    final_state: Array | None = None
+    episode: Array | None = None
+    propensity: Array | None = None
+    action_probabilities: Array | None = None
+    columns: dict[str, Array] = dataclasses.field(default_factory=dict[str, Array])
+    observation_space: Space | None = None
+    action_space: Space | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the user says about a log where its evidence is ambiguous or absent. None: go by the evidence.
+
+    ends: what an ambiguous end (`done`, `boundary`) means.
+    episode_length: rows per episode, for a log without any flag of ends.
+    action_bounds: (low, high) of every action dimension, or "observed" to accept the observed range.
+    discrete: whether actions are choices.
+    drop_duplicates: leave repeated episodes out.
+    """
+
+    ends: Ends | None = None
+    episode_length: int | None = None
+    action_bounds: tuple[float, float] | Literal["observed"] | None = None
+    discrete: bool | None = None
+    drop_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        if self.episode_length is not None and self.episode_length < 1:
+            raise ConfigError(f"episode_length must be at least 1, found {self.episode_length}.")
+        bounds: Any = self.action_bounds
+        if isinstance(bounds, tuple) and not bounds[0] < bounds[1]:
+            raise ConfigError(f"action_bounds must be (low, high) with low < high, found {bounds}.")

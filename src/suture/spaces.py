@@ -1,0 +1,135 @@
+"""What an observation or an action is: a tree of array specifications.
+
+A space is `Box` (an array), `Discrete` (one of n choices) or `Dict` (named spaces). Arrays that belong to
+a `Dict` space are dictionaries with the same keys; `map_arrays` walks both.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suture.errors import FormatError
+
+Array: TypeAlias = NDArray[Any]
+Tree: TypeAlias = "Array | dict[str, Any]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """An array. `low`, `high`: per-element bounds, flattened, or None where none are known."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Unsigned bytes in three dimensions: height, width, channels."""
+        return self.dtype == "uint8" and len(self.shape) == 3
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __str__(self) -> str:
+        bounds = ""
+        if self.low is not None and self.high is not None:
+            bounds = f" in [{min(self.low):g}, {max(self.high):g}]"
+        return f"{'image' if self.is_image else 'box'}{list(self.shape)} {self.dtype}{bounds}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Discrete:
+    """One of `n` choices, stored as an integer from 0 to n - 1."""
+
+    n: int
+
+    def __str__(self) -> str:
+        return f"discrete({self.n})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dict:
+    """Named spaces, in sorted order."""
+
+    items: tuple[tuple[str, "Space"], ...]
+
+    @staticmethod
+    def of(spaces: "Mapping[str, Space]") -> "Dict":
+        return Dict(tuple(sorted(spaces.items())))
+
+    def __str__(self) -> str:
+        return "{" + ", ".join(f"{name}: {space}" for name, space in self.items) + "}"
+
+
+Space: TypeAlias = Box | Discrete | Dict
+
+
+def to_json(space: Space) -> dict[str, Any]:
+    """A space as JSON-able values."""
+    if isinstance(space, Dict):
+        return {"type": "dict", "items": {name: to_json(inner) for name, inner in space.items}}
+    if isinstance(space, Discrete):
+        return {"type": "discrete", "n": space.n}
+    low, high = (None if b is None else list(b) for b in (space.low, space.high))
+    return {"type": "box", "shape": list(space.shape), "dtype": space.dtype, "low": low, "high": high}
+
+
+def from_json(values: Mapping[str, Any]) -> Space:
+    """The space that `to_json` wrote."""
+    try:
+        kind = values["type"]
+        if kind == "dict":
+            return Dict.of({str(name): from_json(inner) for name, inner in values["items"].items()})
+        if kind == "discrete":
+            return Discrete(int(values["n"]))
+        if kind == "box":
+            low, high = (None if values[b] is None else tuple(map(float, values[b])) for b in ("low", "high"))
+            dtype = np.dtype(str(values["dtype"]))
+            if dtype.kind not in "fiub":
+                raise ValueError(f"dtype {dtype}")
+            return Box(tuple(map(int, values["shape"])), dtype.name, low, high)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"A space is not readable: {error!r} in {dict(values)!r:.200}.") from error
+    raise FormatError(f"A space must be of type box, discrete or dict, found {kind!r}.")
+
+
+def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Apply `function` to each array of a tree (and to the arrays at the same place of `others`)."""
+    if isinstance(tree, dict):
+        named: dict[str, Any] = tree
+        return {name: map_arrays(function, inner, *(o[name] for o in others)) for name, inner in named.items()}
+    return function(tree, *others)
+
+
+def arrays_of(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Path ('', 'camera', 'arm/joint') -> array, in sorted order."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    found: dict[str, Any] = {}
+    for name, inner in sorted(tree.items()):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        found |= arrays_of(inner, f"{prefix}/{name}" if prefix else str(name))  # pyright: ignore[reportUnknownArgumentType]
+    return found
+
+
+def space_of(tree: Any) -> Space:
+    """The space of batched arrays (rows first), without bounds."""
+    if isinstance(tree, dict):
+        named: dict[str, Any] = tree
+        return Dict.of({name: space_of(inner) for name, inner in named.items()})
+    return Box(tuple(tree.shape[1:]), tree.dtype.name)
+
+
+def leaves_of(space: Space) -> dict[str, Box | Discrete]:
+    """Path -> leaf space, in the order of `arrays_of`."""
+    if not isinstance(space, Dict):
+        return {"": space}
+    found: dict[str, Box | Discrete] = {}
+    for name, inner in space.items:
+        for path, leaf in leaves_of(inner).items():
+            found[f"{name}/{path}" if path else name] = leaf
+    return found

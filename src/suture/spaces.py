@@ -6,7 +6,7 @@ a `Dict` space are dictionaries with the same keys; `map_arrays` walks both.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,8 +101,10 @@ def from_json(values: Mapping[str, Any]) -> Space:
 def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """Apply `function` to each array of a tree (and to the arrays at the same place of `others`)."""
     if isinstance(tree, dict):
-        named: dict[str, Any] = tree
-        return {name: map_arrays(function, inner, *(o[name] for o in others)) for name, inner in named.items()}
+        return {
+            name: map_arrays(function, inner, *(other[name] for other in others))
+            for name, inner in cast("dict[str, Any]", tree).items()
+        }
     return function(tree, *others)
 
 
@@ -111,16 +113,15 @@ def arrays_of(tree: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(tree, dict):
         return {prefix: tree}
     found: dict[str, Any] = {}
-    for name, inner in sorted(tree.items()):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        found |= arrays_of(inner, f"{prefix}/{name}" if prefix else str(name))  # pyright: ignore[reportUnknownArgumentType]
+    for name, inner in sorted(cast("dict[str, Any]", tree).items()):
+        found |= arrays_of(inner, f"{prefix}/{name}" if prefix else name)
     return found
 
 
 def space_of(tree: Any) -> Space:
     """The space of batched arrays (rows first), without bounds."""
     if isinstance(tree, dict):
-        named: dict[str, Any] = tree
-        return Dict.of({name: space_of(inner) for name, inner in named.items()})
+        return Dict.of({name: space_of(inner) for name, inner in cast("dict[str, Any]", tree).items()})
     return Box(tuple(tree.shape[1:]), tree.dtype.name)
 
 

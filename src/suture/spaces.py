@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from suture.errors import FormatError
 
 Array: TypeAlias = NDArray[Any]
-Tree: TypeAlias = "Array | dict[str, Any]"
+Tree: TypeAlias = Array | dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)

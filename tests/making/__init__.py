@@ -1,0 +1,1 @@
+"""Small logs and datasets with known contents, for tests."""

@@ -19,7 +19,7 @@ install:  ## make or update .venv (every command below does this first)
 	@sh scripts/install
 
 demo: install  ## train on a log in which no episode reaches the goal, and reach it
-	@.venv/bin/suture demo
+	@$(PYTHON_IN) -m suture demo
 
 test: install  ## the test suite
 	@$(PYTHON_IN) -m pytest -n 2 $(ARGS)

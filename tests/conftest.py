@@ -1,0 +1,38 @@
+"""What every test shares: a quiet CPU backend, deterministic properties, and where the third-party data lies."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before anything imports JAX. Children that tests start inherit these: they reuse what their siblings compiled.
+os.environ["JAX_PLATFORMS"] = "cpu"
+_cache = tempfile.TemporaryDirectory(prefix="suture-tests-", ignore_cleanup_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+hypothesis.settings.register_profile("suture", derandomize=True, deadline=None, database=None, max_examples=50)
+hypothesis.settings.load_profile("suture")
+
+
+def pytest_unconfigure() -> None:
+    _cache.cleanup()
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The third-party data (`SUTURE_DATA`, by default ../shared/data); skips where it is absent."""
+    folder = Path(os.environ.get("SUTURE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the third-party data is not at {folder}; set SUTURE_DATA to its folder")
+    return folder

@@ -1,4 +1,4 @@
-"""What every test shares: a quiet CPU backend, deterministic properties, and where the third-party data lies."""
+"""What every test shares: the CPU backend, deterministic properties, and where the third-party data lies."""
 
 import os
 import tempfile
@@ -9,13 +9,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Before anything imports JAX. Children that tests start inherit these: they reuse what their siblings compiled.
+# Before anything imports JAX. Children that tests start inherit these, and reuse what others compiled.
 os.environ["JAX_PLATFORMS"] = "cpu"
 _cache = tempfile.TemporaryDirectory(prefix="suture-tests-", ignore_cleanup_errors=True)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
-hypothesis.settings.register_profile("suture", derandomize=True, deadline=None, database=None, max_examples=50)
+hypothesis.settings.register_profile(
+    "suture", derandomize=True, deadline=None, database=None, max_examples=50
+)
 hypothesis.settings.load_profile("suture")
 
 

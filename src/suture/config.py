@@ -37,6 +37,7 @@ class Bounds:
     traced: bool = False
 
     def accepts(self, value: float) -> bool:
+        """Whether a value lies within every bound."""
         return (
             (self.above is None or value > self.above)
             and (self.below is None or value < self.below)

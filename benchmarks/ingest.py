@@ -3,7 +3,7 @@
     python benchmarks/ingest.py [--quick] [--rows N] [--csv-rows N] [--json FILE]
 
 Files are made on the fly, in a temporary folder: 17 observations, 6 actions, episodes of 1,000 steps. Ours is
-`suture.load`: reading, guarding, the gate with all its findings, one float32 dataset. The peer is the format's
+`suture.load`: reading, guarding, the gate with all findings, one float32 dataset. The peer is the format's
 own library reading the same file into arrays with no check at all: what a reader can reach at best.
 
 The second table reads one large CSV in a process of its own and states the most memory that process held; the

@@ -1,6 +1,6 @@
 """Build the documentation into site/: the pages of this folder, then every public name from its docstring.
 
-Fails, listing them, where public names have no docstring. Needs no network, and fetches nothing when it is read.
+Fails, listing them, where public names have no docstring. Needs no network; the pages fetch nothing.
 """
 
 import inspect

@@ -1,0 +1,167 @@
+"""What an algorithm is: its hyper-parameters, and three pure functions of a state.
+
+    @dataclass(frozen=True)
+    class Mine(Algorithm):
+        name = "mine"
+        rate: float = bounded(3e-4, above=0.0, help="step size")
+
+        def init(self, spec, key): ...            # -> an immutable pytree, the state
+        def update(self, state, batch, key): ...  # -> (state, metrics), pure: the loop compiles it
+        def policy(self, state): ...              # -> the policy that the state holds
+
+`suture.testing.check_algorithm` tests the contract, for ours and for yours.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from suture import config
+from suture.config import bounded
+from suture.data.dataset import Dataset
+from suture.errors import DataRefused, RefusedInput
+from suture.keys import Key
+from suture.nets.encoder import Observation
+from suture.nets.policies import Policy
+from suture.spaces import Array as HostArray
+from suture.spaces import Discrete, Space
+
+Metrics: TypeAlias = dict[str, Float[Array, ""]]
+Net = TypeVar("Net")
+S = TypeVar("S")
+
+
+class Batch(eqx.Module):
+    """Transitions, rows first. A column that the algorithm does not list in `needs` is None.
+
+    action: continuous in [-1, 1], (batch, dimensions); or choices, (batch,).
+    discount: 1, or 0 where the environment truly ended; the algorithm multiplies by its own discount.
+    next_observation: known wherever discount is 1.
+    """
+
+    observation: Observation
+    action: Array
+    reward: Float[Array, " batch"] | None = None
+    discount: Float[Array, " batch"] | None = None
+    next_observation: Observation | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spec:
+    """The problem as the networks see it.
+
+    action: a Box in [-1, 1] or Discrete.   steps: the length of the whole run, for learning-rate schedules.
+    reward_limit: the largest absolute reward after scaling, or None without rewards.
+    """
+
+    observation: Space
+    action: Space
+    steps: int = 1_000_000
+    reward_limit: float | None = None
+
+
+class Trainable(eqx.Module, Generic[Net]):
+    """A network and the state of its optimiser."""
+
+    net: Net
+    optimiser: Any
+
+    @staticmethod
+    def of(net: Net, optimiser: optax.GradientTransformation) -> "Trainable[Net]":
+        return Trainable(net, optimiser.init(eqx.filter(net, eqx.is_inexact_array)))
+
+    def descend(
+        self, loss: Callable[[Net], tuple[Array, Metrics]], optimiser: optax.GradientTransformation
+    ) -> tuple["Trainable[Net]", Metrics]:
+        """One optimiser step down `loss(net) -> (scalar, metrics)`."""
+        gradients, metrics = eqx.filter_grad(loss, has_aux=True)(self.net)
+        updates, state = optimiser.update(gradients, self.optimiser)
+        return Trainable(eqx.apply_updates(self.net, updates), state), metrics
+
+
+def follow(target: Net, source: Net, rate: float | Array) -> Net:
+    """Polyak averaging: the target moves by `rate` of the way to the source (Lillicrap et al. 2015)."""
+
+    def move(old: Any, new: Any) -> Any:
+        return old + rate * (new - old) if eqx.is_inexact_array(new) else new
+
+    return jax.tree.map(move, target, source)
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm(abc.ABC, Generic[S]):
+    """A frozen dataclass of hyper-parameters with `init`, `update` and `policy`.
+
+    name: as on the command line.   needs: the columns of `Batch` that `update` reads.
+    actions: the kinds of action spaces that the method is defined for.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]] = frozenset(
+        {"observation", "action", "reward", "discount", "next_observation"}
+    )
+    actions: ClassVar[frozenset[str]] = frozenset({"continuous", "discrete"})
+
+    batch_size: int = bounded(256, at_least=1, unit="transitions", help="transitions per update")
+
+    def __post_init__(self) -> None:
+        config.check(self)
+
+    @abc.abstractmethod
+    def init(self, spec: Spec, key: Key) -> S:
+        """The state before the first update."""
+        raise NotImplementedError
+
+    @abc.abstractmethod
+    def update(self, state: S, batch: Batch, key: Key) -> tuple[S, Metrics]:
+        """One update: a pure function, compiled by the loop. Metrics are scalars."""
+        raise NotImplementedError
+
+    @abc.abstractmethod
+    def policy(self, state: S) -> Policy:
+        """The policy that the state holds."""
+        raise NotImplementedError
+
+    def value_limit(self, spec: Spec) -> float | None:
+        """The largest absolute value that any policy can have, or None where no values are learned.
+
+        The loop stops a run as DIVERGED when the metric `value/max_abs` exceeds it by far.
+        """
+        return None
+
+    def rows(self, dataset: Dataset) -> HostArray:
+        """Which rows may be sampled, (N,) bool: all, or those fit for bootstrapping where that is needed."""
+        if "next_observation" in self.needs:
+            return dataset.bootstrappable
+        return np.ones(len(dataset), bool)
+
+    def require(self, dataset: Dataset) -> None:
+        """Refuse a dataset that this method cannot learn from."""
+        kind = "discrete" if isinstance(dataset.action_space, Discrete) else "continuous"
+        if kind not in self.actions:
+            raise RefusedInput(
+                f"{self.name} is defined for {' and '.join(sorted(self.actions))} actions; "
+                f"{dataset.source} has {dataset.action_space}. Choose another algorithm."
+            )
+        if "reward" in self.needs and dataset.reward is None:
+            raise DataRefused(
+                f"{self.name} learns from rewards and {dataset.source} has none. "
+                "Add a reward column, relabel the log, or clone it with bc."
+            )
+        if not self.rows(dataset).any():
+            raise DataRefused(
+                f"{self.name} needs rows whose next observation is known; {dataset.source} has none."
+            )
+
+
+def scalars(**metrics: Array) -> Metrics:
+    """Metrics as float32 scalars; `critic_loss` becomes `critic/loss`."""
+    return {name.replace("_", "/", 1): jnp.asarray(value, jnp.float32) for name, value in metrics.items()}

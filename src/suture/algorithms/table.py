@@ -1,0 +1,18 @@
+"""Every algorithm by its name on the command line."""
+
+from typing import Any
+
+from suture.algorithms.base import Algorithm
+from suture.algorithms.bc import BC, FilteredBC
+from suture.algorithms.iql import IQL
+from suture.config import nearest
+from suture.errors import ConfigError
+
+ALGORITHMS: dict[str, type[Algorithm[Any]]] = {kind.name: kind for kind in (BC, FilteredBC, IQL)}
+
+
+def algorithm_named(name: str) -> type[Algorithm[Any]]:
+    """The class of an algorithm's name; an unknown name is refused with the nearest one."""
+    if name not in ALGORITHMS:
+        raise ConfigError(f"There is no algorithm {name!r}.{nearest(name, ALGORITHMS)}")
+    return ALGORITHMS[name]

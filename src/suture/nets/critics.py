@@ -1,0 +1,82 @@
+"""State values and ensembles of state-action values, for continuous and discrete actions alike."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from suture.keys import Key
+from suture.nets.encoder import Encoder, Observation, encoder_for
+from suture.nets.mlp import MLP
+from suture.spaces import Box, Discrete, Space
+
+
+class Value(eqx.Module):
+    """V(observation): (*batch,)."""
+
+    encoder: Encoder
+    mlp: MLP
+
+    def __init__(self, observation: Space, hidden: tuple[int, ...], key: Key, *, layer_norm: bool = False):
+        key_encoder, key_mlp = jax.random.split(key)
+        self.encoder = encoder_for(observation, key_encoder)
+        self.mlp = MLP(self.encoder.size, hidden, 1, key_mlp, layer_norm=layer_norm)
+
+    def __call__(self, observation: Observation) -> Float[Array, "*batch"]:
+        return self.mlp(self.encoder(observation))[..., 0]
+
+
+class Critic(eqx.Module):
+    """An ensemble of Q(observation, action): (members, *batch). The members share one encoder."""
+
+    @abc.abstractmethod
+    def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
+        raise NotImplementedError
+
+
+class ContinuousCritic(Critic):
+    """Features and action side by side, through an ensemble of MLPs."""
+
+    encoder: Encoder
+    mlp: MLP
+
+    def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
+        features = jnp.concatenate([self.encoder(observation), action], axis=-1)
+        return self.mlp(features)[..., 0]
+
+
+class DiscreteCritic(Critic):
+    """One output per choice; a call picks the output of the given action."""
+
+    encoder: Encoder
+    mlp: MLP
+
+    def values(self, observation: Observation) -> Float[Array, " members *batch choices"]:
+        """Q of every choice."""
+        return self.mlp(self.encoder(observation))
+
+    def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
+        values = self.values(observation)
+        chosen = jnp.broadcast_to(action[None, ..., None], (*values.shape[:-1], 1))
+        return jnp.take_along_axis(values, chosen, axis=-1)[..., 0]
+
+
+def critic_for(
+    observation: Space,
+    action: Space,
+    hidden: tuple[int, ...],
+    members: int,
+    key: Key,
+    *,
+    layer_norm: bool = False,
+) -> Critic:
+    """The critic ensemble of an observation and an action space."""
+    key_encoder, key_mlp = jax.random.split(key)
+    encoder = encoder_for(observation, key_encoder)
+    discrete = isinstance(action, Discrete)
+    inputs = encoder.size + (action.size if isinstance(action, Box) else 0)
+    outputs = action.n if discrete else 1
+    mlp = MLP(inputs, hidden, outputs, key_mlp, members=members, layer_norm=layer_norm)
+    return (DiscreteCritic if discrete else ContinuousCritic)(encoder, mlp)

@@ -1,0 +1,141 @@
+"""Distributions over actions: diagonal Gaussian, its tanh image, mixtures, categorical, a point.
+
+All are pytrees over a batch. `log_prob` sums over action dimensions; `sample` is reparameterised where the
+distribution is continuous.
+"""
+
+import abc
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from suture.keys import Key
+
+EDGE = 1 - 1e-5
+LOG_2PI = math.log(2 * math.pi)
+
+
+class Distribution(eqx.Module):
+    """A batch of distributions over actions."""
+
+    @abc.abstractmethod
+    def log_prob(self, action: Array) -> Float[Array, "*batch"]:
+        raise NotImplementedError
+
+    @abc.abstractmethod
+    def sample(self, key: Key) -> Array:
+        raise NotImplementedError
+
+    @abc.abstractmethod
+    def mode(self) -> Array:
+        """The most likely action, or the centre where that has no closed form."""
+        raise NotImplementedError
+
+
+class Gaussian(Distribution):
+    """Independent Gaussians.   mean: (*batch, dimensions).   log_std: broadcasts against it."""
+
+    mean: Float[Array, "*batch dimensions"]
+    log_std: Float[Array, "*batch_or_none dimensions"]
+
+    def log_prob(self, action: Array) -> Float[Array, "*batch"]:
+        standard = (action - self.mean) * jnp.exp(-self.log_std)
+        return (-0.5 * jnp.square(standard) - self.log_std - 0.5 * LOG_2PI).sum(-1)
+
+    def sample(self, key: Key) -> Array:
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+
+    def mode(self) -> Array:
+        return self.mean
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        """Differential entropy in nats."""
+        return jnp.broadcast_to(self.log_std + 0.5 * (1 + LOG_2PI), self.mean.shape).sum(-1)
+
+
+class TanhGaussian(Distribution):
+    """tanh of a Gaussian: actions in (-1, 1). Logged actions at the edge are moved inside by 1e-5."""
+
+    base: Gaussian
+
+    def _log_slope(self, raw: Array) -> Float[Array, "*batch"]:
+        return (2 * (math.log(2) - raw - jax.nn.softplus(-2 * raw))).sum(-1)
+
+    def log_prob(self, action: Array) -> Float[Array, "*batch"]:
+        raw = jnp.arctanh(jnp.clip(action, -EDGE, EDGE))
+        return self.base.log_prob(raw) - self._log_slope(raw)
+
+    def sample(self, key: Key) -> Array:
+        return jnp.tanh(self.base.sample(key))
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Array, Float[Array, "*batch"]]:
+        """An action and its log-density, computed before the tanh: exact however close to the edge."""
+        raw = self.base.sample(key)
+        return jnp.tanh(raw), self.base.log_prob(raw) - self._log_slope(raw)
+
+    def mode(self) -> Array:
+        return jnp.tanh(self.base.mean)
+
+
+class Mixture(Distribution):
+    """A mixture of Gaussians.   logits: (*batch, parts).   mean, log_std: (*batch, parts, dimensions)."""
+
+    logits: Float[Array, "*batch parts"]
+    mean: Float[Array, "*batch parts dimensions"]
+    log_std: Float[Array, "*batch parts dimensions"]
+
+    def log_prob(self, action: Array) -> Float[Array, "*batch"]:
+        each = Gaussian(self.mean, self.log_std).log_prob(action[..., None, :])
+        return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + each, axis=-1)
+
+    def _pick(self, part: Int[Array, "*batch"], values: Array) -> Array:
+        return jnp.take_along_axis(values, part[..., None, None], axis=-2)[..., 0, :]
+
+    def sample(self, key: Key) -> Array:
+        key_part, key_value = jax.random.split(key)
+        part = jax.random.categorical(key_part, self.logits)
+        return Gaussian(self._pick(part, self.mean), self._pick(part, self.log_std)).sample(key_value)
+
+    def mode(self) -> Array:
+        """The mean of the part whose own peak is highest."""
+        peaks = jax.nn.log_softmax(self.logits) - self.log_std.sum(-1)
+        return self._pick(peaks.argmax(-1), self.mean)
+
+
+class Categorical(Distribution):
+    """One of n choices.   logits: (*batch, choices)."""
+
+    logits: Float[Array, "*batch choices"]
+
+    def log_prob(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+        return jnp.take_along_axis(jax.nn.log_softmax(self.logits), action[..., None], axis=-1)[..., 0]
+
+    def sample(self, key: Key) -> Int[Array, "*batch"]:
+        return jax.random.categorical(key, self.logits)
+
+    def mode(self) -> Int[Array, "*batch"]:
+        return self.logits.argmax(-1)
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        """Entropy in nats."""
+        log_probability = jax.nn.log_softmax(self.logits)
+        return -(jnp.exp(log_probability) * log_probability).sum(-1)
+
+
+class Point(Distribution):
+    """A deterministic action. Its `log_prob` is minus half the squared error: that of a unit Gaussian
+    without its constant, so that maximising it is least squares."""
+
+    action: Float[Array, "*batch dimensions"]
+
+    def log_prob(self, action: Array) -> Float[Array, "*batch"]:
+        return -0.5 * jnp.square(action - self.action).sum(-1)
+
+    def sample(self, key: Key) -> Array:
+        return self.action
+
+    def mode(self) -> Array:
+        return self.action

@@ -40,7 +40,7 @@ docs: install  ## build the documentation into site/; fails on an undocumented p
 	@$(PYTHON_IN) docs/build.py
 
 lock: install  ## resolve requirements.lock anew from pyproject.toml
-	@$(PYTHON_IN) -m venv build/uv && build/uv/bin/python -m pip install -q $(UV)
+	@mkdir -p build && $(PYTHON_IN) -m venv build/uv && build/uv/bin/python -m pip install -q $(UV)
 	@sh scripts/lock build/uv/bin/uv
 
 clean:  ## remove environments, caches and built files

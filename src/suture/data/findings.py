@@ -34,3 +34,20 @@ def first_rows(mask_or_rows: Array) -> tuple[int, ...]:
     """The first few rows of a boolean mask or of an array of row numbers."""
     rows = np.flatnonzero(mask_or_rows) if mask_or_rows.dtype == bool else mask_or_rows
     return tuple(int(row) for row in rows[:FIRST])
+
+
+def at(id: str, severity: Severity, mask_or_rows: Array, message: str) -> Finding:
+    """A finding at the rows of a boolean mask, or at the given row numbers; they are its count."""
+    count = int(mask_or_rows.sum()) if mask_or_rows.dtype == bool else len(mask_or_rows)
+    return Finding(id=id, severity=severity, count=count, rows=first_rows(mask_or_rows), message=message)
+
+
+def share(count: int, total: int) -> str:
+    """'812 of 100,000 (0.8 %)'."""
+    percent = 100 * count / max(total, 1)
+    return f"{count:,} of {total:,} ({'< 0.1' if 0 < percent < 0.1 else f'{percent:.3g}'} %)"
+
+
+def share_of(mask: Array) -> str:
+    """`share` of the rows of a boolean mask."""
+    return share(int(mask.sum()), len(mask))

@@ -1,0 +1,228 @@
+"""What an action is: one of n choices, or a point between bounds; and which actions leave the bounds."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suture.data.episodes import Episodes
+from suture.data.findings import Finding, at, share_of
+from suture.data.log import Reading
+from suture.data.values import need_numbers, refuse, to_choices, to_float32
+from suture.spaces import Array, Box, Discrete, Space
+
+MOST_CHOICES = 1000
+FEW_VALUES = 64
+NEAR = 0.99
+LEAVES_A_LITTLE = 1.5
+FAR = 5.0
+OBSERVED = 'pass action_bounds="observed" to accept the observed range'
+
+
+def settle_actions(
+    action: Array, declared: Space | None, choices: int | None, episodes: Episodes, reading: Reading,
+    found: list[Finding],
+) -> tuple[Array, Space]:  # fmt: skip
+    """Actions of N transitions, settled, and their space.
+
+    declared: the space the file states.   choices: width of the logged action probabilities, if any.
+    """
+    need_numbers("action", action)
+    flat = action.reshape(len(action), -1)
+    if action.ndim > 2 or not flat.shape[1]:
+        shape = list(action.shape)
+        raise refuse("action-shape", f"Actions must be numbers in one row a step, found the shape {shape}.")
+    if _are_choices(flat, declared, choices, reading, found):
+        return _settle_choices(flat, declared, choices, found)
+    settled = to_float32("action", flat, found)
+    if not np.isfinite(settled).all():
+        return settled, Box((flat.shape[1],))
+    low, high = _bounds(flat, settled, declared, episodes, reading, found)
+    space = Box((flat.shape[1],), low=tuple(map(float, low)), high=tuple(map(float, high)))
+    return np.clip(settled, low, high) if _rounding_only(settled, low, high, flat.dtype) else settled, space
+
+
+def _are_choices(
+    flat: Array, declared: Space | None, choices: int | None, reading: Reading, found: list[Finding]
+) -> bool:
+    if reading.discrete is not None:
+        if reading.discrete and flat.shape[1] != 1:
+            raise refuse(
+                "action-shape", f"Choices need one number a step, found {flat.shape[1]} (discrete=True)."
+            )
+        return reading.discrete
+    if declared is not None:
+        return isinstance(declared, Discrete)
+    if reading.action_bounds is not None or flat.shape[1] != 1:
+        return False
+    if choices is not None or flat.dtype.kind in "iub":
+        return True
+    whole = bool(np.isfinite(flat).all()) and bool((flat == np.trunc(flat)).all()) and bool((flat >= 0).all())
+    if not whole:
+        return False
+    values = np.unique(flat)
+    if len(values) < 2 or len(values) > FEW_VALUES or values[-1] >= 2 * len(values):
+        return False
+    message = (
+        f"All actions are whole numbers from {values[0]:g} to {values[-1]:g}: they are read as choices. "
+        "Pass discrete=False where they are amounts."
+    )
+    found.append(Finding(id="actions-read-as-choices", severity="info", count=len(values), message=message))
+    return True
+
+
+def _settle_choices(
+    flat: Array, declared: Space | None, choices: int | None, found: list[Finding]
+) -> tuple[Array, Space]:
+    labels = flat[:, 0]
+    known = np.isfinite(labels)
+    if not known.all():
+        message = f"{share_of(~known)} actions are NaN. Mend or remove these episodes."
+        found.append(at("non-finite", "error", ~known, message))
+        labels = np.where(known, labels, 0)
+    logged = np.unique(labels)
+    n = declared.n if isinstance(declared, Discrete) else choices
+    if n is None:
+        n = max(int(logged[-1]) + 1, 1)
+        if n > max(MOST_CHOICES, 4 * len(logged)):
+            raise refuse(
+                "labels",
+                f"Actions are {len(logged):,} labels up to {n - 1:,}: too sparse for choices 0 to n - 1. "
+                "Relabel them 0, 1, 2 … (keep the table of names), or pass discrete=False where they are "
+                "amounts.",
+            )
+    settled = to_choices("action", labels, n, found)
+    absent = np.setdiff1d(np.arange(n), settled)
+    if len(absent):
+        listed = ", ".join(map(str, absent[:5])) + (" …" if len(absent) > 5 else "")
+        message = f"{len(absent):,} of {n:,} choices were never taken: {listed}. Labels count from 0."
+        found.append(
+            Finding(id="choices-never-taken", severity="warning", count=len(absent), message=message)
+        )
+    return settled, Discrete(n)
+
+
+def _bounds(
+    flat: Array, settled: Array, declared: Space | None, episodes: Episodes, reading: Reading,
+    found: list[Finding],
+) -> tuple[Array, Array]:  # fmt: skip
+    width = flat.shape[1]
+    observed = settled.min(0), settled.max(0)
+    if reading.action_bounds == "observed":
+        return observed
+    if reading.action_bounds is not None:
+        low, high = (np.full(width, bound, np.float32) for bound in reading.action_bounds)
+    elif (stated := _stated(declared, width)) is not None:
+        low, high = stated
+    else:
+        _find_scale(settled, observed, episodes, found)
+        return _read_bounds(settled, observed, found)
+    _find_outside(settled, low, high, flat.dtype, episodes, found)
+    return low, high
+
+
+def _stated(declared: Space | None, width: int) -> tuple[Array, Array] | None:
+    """The finite bounds that a file states, (width,) each."""
+    if not isinstance(declared, Box) or declared.low is None or declared.high is None:
+        return None
+    if declared.size != width:
+        raise refuse(
+            "action-shape", f"The stated action space has {declared.size} dimensions, actions {width}."
+        )
+    low, high = (np.array(bound, np.float32) for bound in (declared.low, declared.high))
+    return (low, high) if np.isfinite(low).all() and np.isfinite(high).all() else None
+
+
+def _tolerance(low: Array, high: Array, dtype: np.dtype[Any]) -> NDArray[np.float64]:
+    """What rounding may add to a bound: eight units of float32, four of a coarser storage dtype (D11)."""
+    coarse = float(np.finfo(dtype).eps) * 4 if dtype.kind == "f" else 0.0
+    return max(1e-6, coarse) * np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
+
+
+def _outside(action: Array, low: Array, high: Array, dtype: np.dtype[Any]) -> Array:
+    slack = _tolerance(low, high, dtype)
+    return (action < low - slack) | (action > high + slack)
+
+
+def _rounding_only(action: Array, low: Array, high: Array, dtype: np.dtype[Any]) -> bool:
+    return not _outside(action, low, high, dtype).any()
+
+
+def _find_outside(
+    action: Array, low: Array, high: Array, dtype: np.dtype[Any], episodes: Episodes,
+    found: list[Finding],
+) -> None:  # fmt: skip
+    """Actions beyond stated bounds (D10); nothing is ever clipped but rounding."""
+    outside = _outside(action, low, high, dtype)
+    rows = np.asarray(outside.any(1))
+    if not rows.any():
+        return
+    first = int(np.flatnonzero(rows)[0])
+    column = int(np.flatnonzero(outside[first])[0])
+    message = (
+        f"Actions leave the declared bounds {_interval(low, high)} in {share_of(rows)} steps, first at "
+        f"{episodes.place(first)} (dimension {column}: {action[first, column]:.4g}). Rescale them, pass "
+        f"action_bounds=(low, high), or {OBSERVED}."
+    )
+    found.append(at("actions-out-of-bounds", "error", rows, message))
+
+
+def _find_scale(
+    action: Array, observed: tuple[Array, Array], episodes: Episodes, found: list[Finding]
+) -> None:
+    """Without stated bounds: single actions, or one dimension, far larger than all others (D10)."""
+    size = np.abs(action)
+    largest = np.maximum(-observed[0], observed[1])
+    for column in np.flatnonzero(largest > 0):
+        moved = size[:, column][size[:, column] > 0]
+        bulk = float(np.percentile(moved, 99))
+        far = size[:, column] > FAR * bulk
+        if len(moved) >= 100 and far.any():
+            first = int(np.flatnonzero(far)[0])
+            message = (
+                f"{share_of(far)} actions lie far beyond all others: dimension {column} stays "
+                f"within {bulk:.4g} in 99 % of steps, first exception at {episodes.place(first)} "
+                f"({action[first, column]:.4g}). Mend them, or {OBSERVED}."
+            )
+            found.append(at("action-outliers", "error", far, message))
+    others = np.sort(largest)[:-1]
+    if len(others) and NEAR * 0.9 <= others.max() <= 1 + 1e-6 and largest.max() >= FAR:
+        column = int(largest.argmax())
+        message = (
+            f"Action dimension {column} reaches {largest[column]:.4g}, all others stay within [-1, 1]: it "
+            f"looks scaled by mistake. Rescale it, pass action_bounds=(low, high), or {OBSERVED}."
+        )
+        found.append(at("action-scale", "error", size[:, column] > 1, message))
+
+
+def _read_bounds(action: Array, observed: tuple[Array, Array], found: list[Finding]) -> tuple[Array, Array]:
+    """Bounds by the evidence: [-1, 1] or a symmetric whole number where nearly touched, else the range."""
+    low, high = observed
+    largest = float(max(-low.min(), high.max()))
+    if NEAR <= largest <= 1 + 1e-6 and float(low.min()) < 0:
+        low, high = np.full_like(low, -1), np.full_like(high, 1)
+    else:
+        whole = np.ceil(np.maximum(-low, high) * (1 - 1e-6))
+        touched = (low <= -NEAR * whole) & (high >= NEAR * whole) & (whole > 0)
+        low, high = np.where(touched, -whole, low), np.where(touched, whole, high)
+    beyond = np.asarray((np.abs(action) > 1 + 1e-6).any(1))
+    if 1 + 1e-6 < largest <= LEAVES_A_LITTLE and float((np.abs(action) <= 1).mean()) >= 0.9:
+        message = (
+            f"No bounds are stated. Actions look like [-1, 1] but leave it in {share_of(beyond)} steps, "
+            f"from {low.min():.4g} to {high.max():.4g}. Each dimension's observed range is taken as its "
+            "bounds; pass action_bounds=(low, high) if you know them."
+        )
+        found.append(at("action-bounds", "warning", beyond, message))
+        return observed
+    message = (
+        f"No bounds are stated. From the range of the actions they are read as {_interval(low, high)}; pass "
+        "action_bounds=(low, high) if that is wrong."
+    )
+    found.append(Finding(id="action-bounds-read", severity="info", count=len(low), message=message))
+    return low, high
+
+
+def _interval(low: Array, high: Array) -> str:
+    """'[-1, 1]', of the widest dimension where they differ."""
+    same = bool((low == low[0]).all() and (high == high[0]).all())
+    return f"[{low.min():g}, {high.max():g}]" + ("" if same else " (at the widest)")

@@ -1,0 +1,190 @@
+"""The gate: one place that decides what a log means. Everything after it reads settled columns only.
+
+Decided here, once: where episodes begin and end, termination against truncation, which next observations
+are known, what an action is, and the dtype of every column. What makes training wrong is a finding of
+severity "error", which `Dataset.admit` refuses; a log from which no dataset can be formed is refused here.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from suture import spaces
+from suture.data.actions import settle_actions
+from suture.data.alignment import find_shifted_rewards
+from suture.data.checks import find_columns, find_propensities, find_repeats, find_rewards
+from suture.data.dataset import Dataset
+from suture.data.endings import settle_endings
+from suture.data.episodes import Episodes, find_episodes
+from suture.data.findings import Finding, at, share_of
+from suture.data.following import follow, pick
+from suture.data.log import Log, Reading
+from suture.data.values import (
+    find_non_finite,
+    need_numbers,
+    observation_space,
+    refuse,
+    settle_tree,
+    to_float32,
+)
+from suture.spaces import Array, Discrete
+
+READING = Reading()
+
+
+def build(log: Log, reading: Reading = READING) -> Dataset:
+    """The dataset of a log, with all that was found on it. Raises `DataRefused` where none can be formed."""
+    log = _align(log)
+    found = list(log.findings)
+    episodes = find_episodes(log, reading, found)
+    rows = settle_tree("observation", log.observation, log.observation_space, found)
+    given = log.next_observation
+    if given is not None:
+        given = settle_tree("next_observation", given, log.observation_space, found)
+    following = follow(rows, given, episodes, found)
+    terminated, truncated = settle_endings(log, episodes, following.borrowed, reading, found)
+    _note_missing(following.has_next, found)
+    choices = None if log.action_probabilities is None else log.action_probabilities.shape[1]
+    action, action_space = settle_actions(
+        log.action[episodes.rows], log.action_space, choices, episodes, reading, found
+    )
+    propensity, table = _behaviour(log, action, action_space, episodes, found)
+    data = Dataset(
+        observation=pick(rows, episodes.rows), next_observation=following.next_observation, action=action,
+        reward=_number_column("reward", log.reward, episodes, found),
+        terminated=_at_last(terminated, episodes), truncated=_at_last(truncated, episodes),
+        has_next=following.has_next, episode_start=episodes.start,
+        observation_space=observation_space(rows, log.observation_space), action_space=action_space,
+        source=log.source, layout=log.layout,
+        propensity=propensity, action_probabilities=table,
+        columns={name: column[episodes.rows] for name, column in log.columns.items()},
+    )  # fmt: skip
+    return _examine(data, reading, found)
+
+
+def _examine(data: Dataset, reading: Reading, found: list[Finding]) -> Dataset:
+    """Look at the settled columns. Statistics are skipped where values are not finite."""
+    for path, array in spaces.arrays_of(data.observation, "observation").items():
+        find_non_finite(path, array, found)
+    for path, array in spaces.arrays_of(data.next_observation, "next_observation").items():
+        find_non_finite(path, array, found, where=data.has_next)
+    for name, column in (("action", data.action), ("reward", data.reward)):
+        if column is not None:
+            find_non_finite(name, column, found)
+    if not any(finding.id in ("non-finite", "overflow") for finding in found):
+        data = find_repeats(data, drop=reading.drop_duplicates, found=found)
+        find_rewards(data, found)
+        find_columns(data, found)
+        if not any(finding.severity == "error" for finding in found):
+            find_shifted_rewards(data, found)
+    find_propensities(data, found)
+    gravest = {"error": 0, "warning": 1, "info": 2}
+    return dataclasses.replace(data, findings=tuple(sorted(found, key=lambda f: gravest[f.severity])))
+
+
+def _note_missing(has_next: Array, found: list[Finding]) -> None:
+    if not has_next.all():
+        message = (
+            f"{share_of(~has_next)} transitions have no next observation. Imitation uses them; they are not "
+            "bootstrapped from."
+        )
+        found.append(at("missing-next-observations", "info", ~has_next, message))
+
+
+def _align(log: Log) -> Log:
+    """A log whose columns all have one length; T + 1 observations of T actions become pairs."""
+    need_numbers("action", log.action)
+    rows, lengths = len(log.action), _lengths(log)
+    seen = {count for name, count in lengths.items() if name.startswith("observation")}
+    if rows == 0:
+        raise refuse("no-rows", f"{log.source} holds no transitions: there are no actions in it.")
+    if len(seen) == 1 and (extra := seen.pop() - rows) > 0 and log.next_observation is None:
+        log = _pair(log, rows, extra)
+        lengths = _lengths(log)
+    wrong = {name: count for name, count in lengths.items() if count != rows}
+    if wrong:
+        listed = ", ".join(f"{name} {count:,}" for name, count in wrong.items())
+        raise refuse(
+            "lengths-differ",
+            f"Columns of {log.source} differ in length: action has {rows:,} rows, {listed}. Every column "
+            "needs one row per action; observations may have one more per episode (its final state).",
+        )
+    return log
+
+
+def _lengths(log: Log) -> dict[str, int]:
+    """Name -> rows of every column."""
+    skipped = ("findings", "columns", "observation_space", "action_space")
+    trees: dict[str, Any] = {
+        field.name: getattr(log, field.name) for field in dataclasses.fields(log) if field.name not in skipped
+    }
+    arrays: dict[str, Any] = {
+        path: array
+        for name, tree in trees.items()
+        if tree is not None and not isinstance(tree, str)
+        for path, array in spaces.arrays_of(tree, name).items()
+    }
+    return {name: len(array) for name, array in (arrays | log.columns).items()}
+
+
+def _pair(log: Log, rows: int, extra: int) -> Log:
+    """Observations s0 … sT of actions a0 … aT-1, end to end, as observation and next observation."""
+    silent = dataclasses.replace(log, observation=np.zeros((rows, 1)))
+    if any(count != rows for count in _lengths(silent).values()):
+        return log
+    if extra == 1 and not any(
+        _is_set(getattr(log, name)) for name in ("terminal", "timeout", "done", "boundary")
+    ):
+        silent = dataclasses.replace(
+            silent, episode=np.zeros(rows, np.int8) if log.episode is None else log.episode
+        )
+    episodes = find_episodes(silent, Reading(), [])
+    if len(episodes) != extra:
+        return log
+    now = np.arange(rows) + np.repeat(np.arange(extra), episodes.lengths)
+    return dataclasses.replace(
+        log,
+        observation=pick(log.observation, now),
+        next_observation=pick(log.observation, now + 1),
+        episode=silent.episode,
+    )
+
+
+def _is_set(column: Array | None) -> bool:
+    return column is not None and bool((column > 0).any())
+
+
+def _at_last(flags: Array, episodes: Episodes) -> Array:
+    """A flag per episode as a flag per transition, on the last one, (N,)."""
+    settled = np.zeros(len(episodes.rows), np.bool_)
+    settled[episodes.last] = flags
+    return settled
+
+
+def _number_column(name: str, column: Array | None, episodes: Episodes, found: list[Finding]) -> Array | None:
+    """A column of one number per transition as float32, (N,)."""
+    if column is None:
+        return None
+    need_numbers(name, column)
+    flat = column.reshape(len(column), -1)
+    if flat.shape[1] != 1:
+        shape = list(column.shape)
+        raise refuse(f"{name}-shape", f"Column {name} must hold one number a row, found the shape {shape}.")
+    return to_float32(name, flat[episodes.rows, 0], found)
+
+
+def _behaviour(
+    log: Log, action: Array, space: spaces.Space, episodes: Episodes, found: list[Finding]
+) -> tuple[Array | None, Array | None]:
+    """Propensity and action probabilities; the former is looked up in the latter where it is absent."""
+    propensity, table = (
+        _number_column("propensity", log.propensity, episodes, found),
+        log.action_probabilities,
+    )
+    if table is not None:
+        need_numbers("action_probabilities", table)
+        table = table[episodes.rows].astype(np.float32)
+        if propensity is None and isinstance(space, Discrete) and table.shape[1] >= space.n:
+            propensity = np.take_along_axis(table, action[:, None].astype(np.int64), 1)[:, 0]
+    return propensity, table

@@ -1,0 +1,130 @@
+"""One dtype per kind of column, decided by stated rules; and what is no finite number.
+
+Floats, integers and booleans become float32. Unsigned bytes of shape (height, width, channels) stay
+bytes. Choices, where a space says so, become int32. A column without axes becomes one of length 1.
+Anything else (objects, text, dates, complex numbers) is refused.
+"""
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suture import spaces
+from suture.data.findings import Finding, at, share_of
+from suture.errors import DataRefused
+from suture.spaces import Array, Box, Discrete, Space, Tree
+
+EXACT_INTEGERS = 1 << 24
+
+
+def refuse(id: str, message: str) -> DataRefused:
+    """The error for a log from which no dataset can be formed."""
+    return DataRefused(message, (Finding(id=id, severity="error", count=1, message=message),))
+
+
+def need_numbers(name: str, array: Array) -> None:
+    """Refuse a column that does not hold real numbers (D12)."""
+    if array.dtype.kind not in "fiub":
+        raise refuse(
+            "not-numbers",
+            f"Column {name} has dtype {array.dtype}, expected real numbers. Convert it to floats or "
+            "integers, or leave it out; objects are never read.",
+        )
+
+
+def as_flags(name: str, column: Array | None, rows: int) -> NDArray[np.bool_]:
+    """A column of flags as booleans, (rows,); all false where it is absent. NaN counts as not set."""
+    if column is None:
+        return np.zeros(rows, np.bool_)
+    need_numbers(name, column)
+    return np.asarray(column.reshape(rows, -1)[:, 0] > 0.5)
+
+
+def settle_tree(name: str, tree: Tree, declared: Space | None, found: list[Finding]) -> Tree:
+    """Every array of a tree in its settled dtype, with a row axis and at least one more."""
+    leaves = {} if declared is None else spaces.leaves_of(declared)
+
+    def settle(tree: Any, path: str) -> Any:
+        if isinstance(tree, dict):
+            items = cast("dict[str, Any]", tree).items()
+            return {key: settle(inner, f"{path}/{key}" if path else key) for key, inner in items}
+        return _settle_array(f"{name}/{path}" if path else name, tree, leaves.get(path), found)
+
+    return settle(tree, "")
+
+
+def observation_space(tree: Tree, declared: Space | None) -> Space:
+    """The space of a settled tree: choices where declared, boxes elsewhere."""
+    choices = {} if declared is None else spaces.leaves_of(declared)
+
+    def walk(tree: Any, path: str) -> Space:
+        if isinstance(tree, dict):
+            items = cast("dict[str, Any]", tree).items()
+            return spaces.Dict.of({k: walk(inner, f"{path}/{k}" if path else k) for k, inner in items})
+        leaf = choices.get(path)
+        return leaf if isinstance(leaf, Discrete) else Box(tuple(tree.shape[1:]), tree.dtype.name)
+
+    return walk(tree, "")
+
+
+def _settle_array(name: str, array: Array, declared: Box | Discrete | None, found: list[Finding]) -> Array:
+    need_numbers(name, array)
+    if isinstance(declared, Discrete):
+        return to_choices(name, array.reshape(-1), declared.n, found)
+    if array.dtype == np.uint8 and array.ndim == 4:
+        return array
+    return to_float32(name, array.reshape(-1, 1) if array.ndim == 1 else array, found)
+
+
+def to_choices(name: str, array: Array, n: int, found: list[Finding]) -> Array:
+    """Labels 0 to n - 1 as int32, (N,). Labels beyond are an error."""
+    wrong = ~((array >= 0) & (array < n) & (array == np.trunc(array)))
+    if wrong.any():
+        message = f"{share_of(wrong)} values of {name} are no labels from 0 to {n - 1}."
+        found.append(at("labels", "error", wrong, f"{message} Relabel them 0, 1, 2 …"))
+        array = np.where(wrong, 0, array)
+    return array.astype(np.int32)
+
+
+def to_float32(name: str, array: Array, found: list[Finding]) -> Array:
+    """The array as float32; what overflows or is rounded beyond float32's exact integers is found (D12)."""
+    if array.dtype == np.float32:
+        return array
+    with np.errstate(over="ignore", under="ignore"):
+        cast32 = array.astype(np.float32)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
+        over = _any_per_row(np.isinf(cast32) & np.isfinite(array))
+        if over.any():
+            message = f"{share_of(over)} rows of {name} are too large for float32 (3.4e38)."
+            found.append(at("overflow", "error", over, f"{message} Rescale or mend the column."))
+    elif array.dtype.kind in "iu" and array.size:
+        over = _any_per_row((array > EXACT_INTEGERS) | (array.astype(np.int64) < -EXACT_INTEGERS))
+        if over.any():
+            message = f"{share_of(over)} integers of {name} lose digits in float32."
+            found.append(at("rounded-integers", "warning", over, f"{message} Subtract an offset or rescale."))
+    return cast32
+
+
+def find_non_finite(name: str, array: Array, found: list[Finding], where: Array | None = None) -> None:
+    """Report NaN and infinities of a settled column, with columns, counts and first rows (D1)."""
+    if array.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(array)
+    if where is not None:
+        bad[~where] = False
+    if not bad.any():
+        return
+    rows = _any_per_row(bad)
+    columns = np.flatnonzero(bad.reshape(len(bad), -1).any(0))
+    listed = ", ".join(map(str, columns[:5])) + (" …" if len(columns) > 5 else "")
+    named = f"{name} (column {listed})" if array.ndim > 1 and array.shape[1:] != (1,) else name
+    message = (
+        f"{share_of(rows)} rows of {named} hold NaN or infinity, first row "
+        f"{int(np.flatnonzero(rows)[0]):,}. Mend or remove these episodes: training on them ends in NaN."
+    )
+    found.append(at("non-finite", "error", rows, message))
+
+
+def _any_per_row(mask: Array) -> NDArray[np.bool_]:
+    return np.asarray(mask.reshape(len(mask), -1).any(1))

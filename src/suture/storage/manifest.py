@@ -94,10 +94,11 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES, max_depth: int = M
         return parse_json(file.read(max_bytes), str(path), max_depth=max_depth)
 
 
-def parse_json(data: bytes, where: str, *, max_depth: int = MAX_JSON_DEPTH) -> Any:
+def parse_json(data: bytes, where: str, *, max_depth: int = MAX_JSON_DEPTH, finite_only: bool = True) -> Any:
     """Strict JSON: UTF-8, bounded depth, finite numbers, no name twice in an object.
 
-    where: named in the errors.   Raises `FormatError`, and `HostileFile` for too deep a nesting.
+    where: named in the errors.   finite_only: False lets Infinity and NaN pass (bounds of a space).
+    Raises `FormatError`, and `HostileFile` for too deep a nesting.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def parse_json(data: bytes, where: str, *, max_depth: int = MAX_JSON_DEPTH) -> A
 
     def finite(text: str) -> float:
         number = float(text)
-        if not math.isfinite(number):
+        if finite_only and not math.isfinite(number):
             raise ValueError(f"the number {text:.20} is not finite")
         return number
 

@@ -1,0 +1,164 @@
+"""Which name in a file is which column of a log: one table for HDF5 and NPZ, and what a layout implies."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from suture.data.findings import Finding
+from suture.data.log import Log
+from suture.errors import FormatError
+from suture.spaces import Array, Tree, arrays_of, map_arrays
+
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "observation": ("observations", "observation", "obs", "states", "state"),
+    "action": ("actions", "action", "acts", "act"),
+    "reward": ("rewards", "reward", "rews", "rew"),
+    "next_observation": (
+        "next_observations", "next_observation", "next_obs", "obs_next", "observations_next",
+        "new_observations", "next_states", "next_state",
+    ),
+    "terminal": ("terminals", "terminal", "terminated", "terminations", "termination"),
+    "timeout": ("timeouts", "timeout", "truncated", "truncations", "truncation", "truncates"),
+    "done": ("dones", "done"),
+    "boundary": ("episode_end", "episode_ends"),
+    "episode": ("episode_ids", "episode_id", "episodes", "episode"),
+    "propensity": ("propensities", "propensity", "propensity_score"),
+    "action_probabilities": ("action_probabilities", "all_action_probabilities"),
+}  # fmt: skip
+TREES = ("observation", "next_observation")
+TABLES = (*TREES, "action", "action_probabilities")
+OGBENCH = {"observation", "action", "terminal"}
+NEORL = {"obs", "action", "next_obs", "reward", "done"}
+D4RL = {"observations", "actions", "rewards"}
+
+
+def assign(names: Iterable[str], where: str) -> tuple[dict[str, str], list[str]]:
+    """Column -> the name in the file that holds it, and the names that no column claims.
+
+    names: the names at the top of the file.   Of two spellings of one column the first in the table
+    counts; the other is left over. Raises `FormatError` where observations or actions are missing.
+    """
+    present = sorted(names)
+    chosen = {
+        column: next(spelling for spelling in spellings if spelling in present)
+        for column, spellings in SPELLINGS.items()
+        if any(spelling in present for spelling in spellings)
+    }
+    for column in ("observation", "action"):
+        if column not in chosen:
+            raise FormatError(
+                f"{where} holds no {column}: expected an array named {', '.join(SPELLINGS[column])}; "
+                f"found {', '.join(present[:20]) or 'nothing'}. Rename the array, or export a table."
+            )
+    return chosen, [name for name in present if name not in chosen.values()]
+
+
+def log_of(source: str, names: Iterable[str], read: Callable[[str], Tree], *, hdf5: bool) -> Log:
+    """The log in a file of named arrays.
+
+    source: the path as the user gave it.   names: the names at the top of the file.
+    read: the array, or the tree of arrays, under a name.
+    """
+    chosen, ignored = assign(names, source)
+    found = {column: read(name) for column, name in chosen.items()}
+    for column, name in chosen.items():
+        if not arrays_of(found[column]):
+            raise FormatError(f"{source}: the group {name!r} holds no arrays of {column}s.")
+    columns: dict[str, Any] = {
+        column: value if column in TREES else _array(source, chosen[column], column, value)
+        for column, value in found.items()
+    }
+    findings: list[Finding] = []
+    if ignored:
+        findings.append(_ignored(ignored))
+    layout = _layout(set(chosen.values()), hdf5=hdf5)
+    rows = len(columns["action"])
+    if set(chosen) == OGBENCH and _ends_with_states(columns["terminal"]):
+        layout = "OGBench"
+        columns["final_state"] = columns.pop("terminal").astype(bool)
+        findings.append(_ogbench(int(columns["final_state"].sum())))
+    elif "next_observation" not in columns and _rows(columns["observation"]) == rows + 1:
+        columns = _with_final_row(columns)
+        findings.append(_one_more_state(rows))
+    _check_rows(source, columns, chosen)
+    return Log(source=source, layout=layout, findings=tuple(findings), **columns)
+
+
+def _array(source: str, name: str, column: str, value: Tree) -> Array:
+    if isinstance(value, dict):
+        raise FormatError(f"{source}: {name!r} is a group, expected one array of {column}s.")
+    if column not in TABLES and value.ndim == 2 and value.shape[1] == 1:
+        value = value[:, 0]
+    if value.ndim == 0 or (column not in TABLES and value.ndim != 1):
+        raise FormatError(
+            f"{source}: {name!r} has shape {value.shape}, expected one number per row, (rows,) or (rows, 1)."
+        )
+    return value
+
+
+def _layout(used: set[str], *, hdf5: bool) -> str:
+    if used >= NEORL:
+        return "NeoRL"
+    return "D4RL" if hdf5 and used >= D4RL else "plain names"
+
+
+def _ends_with_states(terminal: Array) -> bool:
+    return bool(len(terminal)) and bool(terminal[-1]) and not bool(np.all(terminal))
+
+
+def _rows(tree: Tree) -> int:
+    first = next(iter(arrays_of(tree).values()))
+    return len(first) if first.ndim else 0
+
+
+def _with_final_row(columns: dict[str, Any]) -> dict[str, Any]:
+    """One action less than states: give the last state a row of its own, whose other columns do not count."""
+
+    def longer(array: Array) -> Array:
+        return np.concatenate([array, np.zeros_like(array[:1])])
+
+    padded = {
+        column: value if column == "observation" else map_arrays(longer, value)
+        for column, value in columns.items()
+    }
+    rows = len(padded["action"])
+    return {**padded, "final_state": np.arange(rows) == rows - 1}
+
+
+def _check_rows(source: str, columns: dict[str, Any], chosen: dict[str, str]) -> None:
+    rows = len(columns["action"])
+    for column, value in columns.items():
+        for path, array in arrays_of(value).items():
+            if array.ndim == 0 or len(array) != rows:
+                name = "/".join(part for part in (chosen.get(column, column), path) if part)
+                found = f"{len(array):,}" if array.ndim else "a single number"
+                raise FormatError(
+                    f"{source}: every array must have one row per step. {chosen['action']!r} has {rows:,} "
+                    f"rows, {name!r} has {found}. Export them with equal lengths."
+                )
+
+
+def _ignored(names: list[str]) -> Finding:
+    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return Finding(
+        id="keys-ignored", severity="info", count=len(names),
+        message=f"{len(names)} names in the file are no column of a log and were not read: {listed}.",
+    )  # fmt: skip
+
+
+def _ogbench(count: int) -> Finding:
+    return Finding(
+        id="layout-inferred", severity="info", count=count,
+        message="Read as OGBench's layout, because there are terminals but neither rewards, next "
+        f"observations nor timeouts: each of the {count:,} terminals marks the last state of a fragment, whose "
+        "action leads nowhere; it is a boundary and no termination. Add timeouts to the file if this is wrong.",
+    )  # fmt: skip
+
+
+def _one_more_state(rows: int) -> Finding:
+    return Finding(
+        id="layout-inferred", severity="info", count=1,
+        message=f"There are {rows + 1:,} observations and {rows:,} actions: read as one episode whose last "
+        "observation follows the last action.",
+    )  # fmt: skip

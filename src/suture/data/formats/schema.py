@@ -1,0 +1,88 @@
+"""What the columns of a table mean: a frozen dataclass that is saved as JSON and edited by hand."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from suture import config
+from suture.config import bounded
+from suture.errors import ConfigError
+from suture.storage.atomic import write_file
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schema:
+    """Columns of a table, by name. None or an empty list: the table has no such column.
+
+    format: version of this schema's form.
+    episode: label of the episode. None: every row is an episode of one step, as in bandit logs.
+    order: step number or time within the episode.
+    observation, action: one column per dimension. action_type: "discrete" actions are one column of
+        integers from 0. A row whose action is empty holds the episode's final state.
+    terminated: the environment ended here.   truncated: the recording was cut here.
+    done: the episode ended here, for a reason that is not said.
+    propensity: probability of the logged action under the policy that acted.
+    action_probabilities: the whole distribution: one column of bracketed lists, or one column per action.
+    columns: further columns to keep for splitting (an entity, a time).
+    action_bounds: the lowest and the highest value that every action dimension may take.
+    """
+
+    format: int = bounded(config.FORMAT, at_least=1, at_most=config.FORMAT)
+    episode: str | None = None
+    order: str | None = None
+    observation: tuple[str, ...] = ()
+    action: tuple[str, ...] = ()
+    action_type: Literal["continuous", "discrete"] = "continuous"
+    reward: str | None = None
+    terminated: str | None = None
+    truncated: str | None = None
+    done: str | None = None
+    propensity: str | None = None
+    action_probabilities: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    action_bounds: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        config.check(self)
+        if not self.observation or not self.action:
+            missing = "observation" if not self.observation else "action"
+            raise ConfigError(f"Schema.{missing} must name at least one column of the table.")
+        if self.action_type == "discrete" and len(self.action) > 1:
+            raise ConfigError(f"Schema.action must be one column where actions are discrete: {self.action}.")
+        bounds = self.action_bounds
+        if bounds is not None and (len(bounds) != 2 or not bounds[0] < bounds[1]):
+            raise ConfigError(f"Schema.action_bounds must be [low, high] with low < high, found {bounds}.")
+        if self.action_type == "discrete" and bounds is not None:
+            raise ConfigError(
+                "Schema.action_bounds is for continuous actions; remove it or change action_type."
+            )
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any], where: str = "The schema") -> "Schema":
+        """The schema that `to_json` wrote. An unknown or misspelt key is refused."""
+        try:
+            return config.from_json(Schema, values)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        return config.to_json(self)
+
+    def save(self, path: Path) -> None:
+        """Write the schema for a person to check and edit."""
+        write_file(path, (json.dumps(self.to_json(), indent=2) + "\n").encode(), point="schema")
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Every column that must hold numbers, once each."""
+        probabilities = self.action_probabilities if len(self.action_probabilities) > 1 else ()
+        single = (self.reward, self.terminated, self.truncated, self.done, self.propensity)
+        named = (*self.observation, *self.action, *probabilities, *(name for name in single if name))
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every column that is kept as it is: episode, order, and those for splitting."""
+        return tuple(dict.fromkeys(name for name in (self.episode, self.order, *self.columns) if name))

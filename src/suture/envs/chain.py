@@ -31,7 +31,7 @@ STEP = 0.5
 JITTER = 0.02
 """Standard deviation of the noise on each move."""
 CORRIDOR, ARM = 0.75, 3.0
-"""Half the width of the two corridors, and half their length; the joint is their crossing."""
+"""Half the width of the two corridors, and half their length."""
 PLACES = {"start": (-2.25, 0.0), "north": (0.0, 2.25), "south": (0.0, -2.25), "goal": (2.25, 0.0)}
 REGION = 0.75
 """Half the width of the square around each place that counts as being there."""

@@ -1,0 +1,180 @@
+"""Acting in an environment, to see what a policy is worth.
+
+Every member of a sweep is played in one batch, on the same initial seeds, so that members are compared in
+pairs. Episode k is seeded from (seed, k) alone, and a slot is reset by hand when its episode has ended, so
+the result does not depend on how many environments run at once.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+import gymnasium
+import numpy as np
+
+from suture import spaces
+from suture.envs.make import Make, Vector, fits, make_vector, space_from
+from suture.errors import ConfigError, RunMismatch, SutureError
+from suture.evaluation.score import Evaluation
+from suture.spaces import Array, Space, Tree
+
+Act: TypeAlias = Callable[[Any], Any]
+
+PARALLEL = 32
+"""Environments at once, over all members, where the caller does not say."""
+LONGEST = 1_000_000
+"""Steps after which an episode is taken to be endless."""
+
+
+def rollout(
+    act: Act,
+    environment: str | Make,
+    *,
+    episodes: int,
+    seed: int,
+    environments: int | None = None,
+    members: int = 1,
+    expected: tuple[Space, Space] | None = None,
+    processes: bool = False,
+) -> Evaluation:
+    """Play `episodes` episodes with each of `members` policies at once.
+
+    act: observations, a tree of (members, n, ...), to actions (members, n, ...) in the data's own scale.
+        Choices of a Discrete observation space arrive as integers: encoding them is the policy's affair.
+    environment: a Gymnasium id, with the module that registers it where needed ("module:Id-v0"), or a
+        function that makes one.   environments: n, how many run at once for each member.
+    expected: the observation and action space that the policy was trained for; others are refused.
+    processes: one process for each environment, for environments that are slow to step.
+
+    Continuous actions outside the environment's bounds are clipped and counted (`Evaluation.clipped`).
+    Raises ConfigError for an unknown environment, RunMismatch where spaces do not fit, SutureError where
+    an action is not finite or an episode does not end.
+    """
+    if min(episodes, members, environments or 1) < 1 or environments == 0:
+        raise ConfigError(
+            "episodes, members and environments must be at least 1, "
+            f"found {episodes}, {members} and {environments}."
+        )
+    limit = min(episodes, environments or max(1, PARALLEL // members))
+    slots = -(-episodes // -(-episodes // limit))  # no more than the number of rounds needs
+    vector = make_vector(environment, members * slots, processes=processes)
+    try:
+        if expected is not None:
+            _check_fit(vector, expected)
+        return _Play(act, vector, members, episodes, seed).run()
+    finally:
+        vector.close()
+
+
+def _check_fit(vector: Vector, expected: tuple[Space, Space]) -> None:
+    offered = space_from(vector.single_observation_space), space_from(vector.single_action_space)
+    for name, ours, theirs in zip(("observations", "actions"), expected, offered, strict=True):
+        if not fits(ours, theirs):
+            raise RunMismatch(
+                f"The policy was trained on {name} {ours}, but {_name(vector)} has {theirs}. "
+                "Evaluate it in the environment that its data came from."
+            )
+
+
+def _name(vector: Vector) -> str:
+    """The environment's id, or the kind of vector where it has none."""
+    inner = getattr(vector, "get_attr", None)
+    spec: Any = inner("spec")[0] if inner else vector.spec
+    return spec.id if spec is not None else type(vector).__name__
+
+
+class _Play:
+    """One evaluation under way: which episode each slot plays, and what has been earned so far."""
+
+    def __init__(self, act: Act, vector: Vector, members: int, episodes: int, seed: int):
+        slots = vector.num_envs // members
+        self.act, self.vector, self.members, self.episodes, self.seed = act, vector, members, episodes, seed
+        self.member = np.repeat(np.arange(members), slots)
+        self.episode = np.tile(np.arange(slots), members)
+        self.following = np.full(members, slots)
+        self.returns = np.zeros((members, episodes))
+        self.lengths = np.zeros((members, episodes), np.int64)
+        self.successes = np.zeros((members, episodes), bool)
+        self.knows_success = False
+        self.clipped = np.zeros(members, np.int64)
+
+    def run(self) -> Evaluation:
+        observation = self._reset(np.ones(len(self.episode), bool))
+        while len(playing := np.flatnonzero(self.episode < self.episodes)):
+            action = self._action(observation, playing)
+            observation, reward, terminated, truncated, info = self.vector.step(action)
+            self._record(playing, np.asarray(reward, np.float64), info)
+            ended = np.asarray(terminated | truncated)
+            if ended.any():
+                observation = self._restart(ended)
+        return Evaluation(
+            environment=_name(self.vector),
+            seed=self.seed,
+            returns=self.returns,
+            lengths=self.lengths,
+            successes=self.successes if self.knows_success else None,
+            clipped=self.clipped / self.lengths.sum(axis=1),
+        )
+
+    def _reset(self, slots: Array) -> Any:
+        """Start the episodes of the given slots (a mask), each from (seed, episode) alone."""
+        seeds: list[int | None] = [None] * len(slots)
+        for slot in np.flatnonzero(slots):
+            sequence = np.random.SeedSequence(self.seed, spawn_key=(int(self.episode[slot]),))
+            seeds[slot] = int(sequence.generate_state(1)[0])
+        reset = cast(Callable[..., tuple[Any, Any]], self.vector.reset)
+        return reset(seed=seeds, options={"reset_mask": slots})[0]
+
+    def _restart(self, ended: Array) -> Any:
+        """Give each slot that has ended its member's next episode; past the last one it plays idly."""
+        for slot in np.flatnonzero(ended):
+            member = self.member[slot]
+            self.episode[slot] = self.following[member]
+            self.following[member] += 1
+        return self._reset(ended)
+
+    def _action(self, observation: Any, playing: Array) -> Array:
+        def by_member(array: Array) -> Array:
+            return array.reshape(self.members, -1, *array.shape[1:])
+
+        action = np.asarray(self.act(spaces.map_arrays(by_member, _plain(observation))))
+        action = action.reshape(self.vector.num_envs, *action.shape[2:])
+        space = self.vector.single_action_space
+        if action.shape[1:] != space.shape:
+            raise RunMismatch(
+                f"The policy gave actions of shape {list(action.shape[1:])}, but {_name(self.vector)} takes "
+                f"{list(space.shape or ())}. Evaluate it in the environment that its data came from."
+            )
+        if not np.isfinite(action[playing]).all():
+            raise SutureError("The policy gave an action that is not finite. Evaluate an earlier checkpoint.")
+        if isinstance(space, gymnasium.spaces.Discrete):
+            return action.astype(space.dtype) + space.start
+        return self._clip(action, cast(gymnasium.spaces.Box, space), playing)
+
+    def _clip(self, action: Array, box: gymnasium.spaces.Box, playing: Array) -> Array:
+        """Actions within the bounds of the environment; those that were not are counted."""
+        action = action.astype(box.dtype)
+        bounded = np.clip(action, box.low, box.high)
+        outside = np.any((bounded != action).reshape(len(action), -1), axis=1)
+        np.add.at(self.clipped, self.member[playing], outside[playing])
+        return bounded
+
+    def _record(self, playing: Array, reward: Array, info: dict[str, Any]) -> None:
+        place = self.member[playing], self.episode[playing]
+        self.returns[place] += reward[playing]
+        self.lengths[place] += 1
+        if self.lengths[place].max() > LONGEST:
+            raise SutureError(
+                f"An episode of {_name(self.vector)} has not ended after {LONGEST:,} steps. "
+                "Evaluate in an environment with a time limit."
+            )
+        for name in {"success", "is_success"} & set(info):
+            self.knows_success = True
+            self.successes[place] |= np.asarray(info[name])[playing].astype(bool)
+
+
+def _plain(observation: Any) -> Tree:
+    """A batched observation as our own tree: plain dictionaries of arrays."""
+    if isinstance(observation, dict):
+        named = cast("dict[str, Any]", observation)
+        return {name: _plain(named[name]) for name in sorted(named)}
+    return np.asarray(observation)

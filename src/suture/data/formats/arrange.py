@@ -105,8 +105,8 @@ def _missing(mask: Array, name: str, usual: int) -> Finding:
     return Finding(
         id="order-gaps", severity="warning", count=count, rows=first_rows(mask),
         message=f"{name!r} grows by {usual} from row to row, but by more before {count:,} rows: steps are "
-        "missing there, and the transitions across the gaps are no single steps. Give the parts different episode "
-        "labels, or fill the gaps.",
+        "missing there, and the transitions across the gaps are no single steps. Give the parts different "
+        "episode labels, or fill the gaps.",
     )  # fmt: skip
 
 

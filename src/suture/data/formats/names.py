@@ -8,7 +8,7 @@ import numpy as np
 from suture.data.findings import Finding
 from suture.data.log import Log
 from suture.errors import FormatError
-from suture.spaces import Array, Tree, arrays_of, map_arrays
+from suture.spaces import Array, Tree, arrays_of
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "observation": ("observations", "observation", "obs", "states", "state"),
@@ -65,6 +65,8 @@ def log_of(source: str, names: Iterable[str], read: Callable[[str], Tree], *, hd
     for column, name in chosen.items():
         if not arrays_of(found[column]):
             raise FormatError(f"{source}: the group {name!r} holds no arrays of {column}s.")
+        if any(array.ndim == 0 for array in arrays_of(found[column]).values()):
+            raise FormatError(f"{source}: {name!r} holds a single number, expected one row per step.")
     columns: dict[str, Any] = {
         column: value if column in TREES else _array(source, chosen[column], column, value)
         for column, value in found.items()
@@ -73,15 +75,10 @@ def log_of(source: str, names: Iterable[str], read: Callable[[str], Tree], *, hd
     if ignored:
         findings.append(_ignored(ignored))
     layout = _layout(set(chosen.values()), hdf5=hdf5)
-    rows = len(columns["action"])
     if set(chosen) == OGBENCH and _ends_with_states(columns["terminal"]):
         layout = "OGBench"
         columns["final_state"] = columns.pop("terminal").astype(bool)
         findings.append(_ogbench(int(columns["final_state"].sum())))
-    elif "next_observation" not in columns and _rows(columns["observation"]) == rows + 1:
-        columns = _with_final_row(columns)
-        findings.append(_one_more_state(rows))
-    _check_rows(source, columns, chosen)
     return Log(source=source, layout=layout, findings=tuple(findings), **columns)
 
 
@@ -90,7 +87,7 @@ def _array(source: str, name: str, column: str, value: Tree) -> Array:
         raise FormatError(f"{source}: {name!r} is a group, expected one array of {column}s.")
     if column not in TABLES and value.ndim == 2 and value.shape[1] == 1:
         value = value[:, 0]
-    if value.ndim == 0 or (column not in TABLES and value.ndim != 1):
+    if column not in TABLES and value.ndim != 1:
         raise FormatError(
             f"{source}: {name!r} has shape {value.shape}, expected one number per row, (rows,) or (rows, 1)."
         )
@@ -107,38 +104,6 @@ def _ends_with_states(terminal: Array) -> bool:
     return bool(len(terminal)) and bool(terminal[-1]) and not bool(np.all(terminal))
 
 
-def _rows(tree: Tree) -> int:
-    first = next(iter(arrays_of(tree).values()))
-    return len(first) if first.ndim else 0
-
-
-def _with_final_row(columns: dict[str, Any]) -> dict[str, Any]:
-    """One action less than states: give the last state a row of its own, whose other columns do not count."""
-
-    def longer(array: Array) -> Array:
-        return np.concatenate([array, np.zeros_like(array[:1])])
-
-    padded = {
-        column: value if column == "observation" else map_arrays(longer, value)
-        for column, value in columns.items()
-    }
-    rows = len(padded["action"])
-    return {**padded, "final_state": np.arange(rows) == rows - 1}
-
-
-def _check_rows(source: str, columns: dict[str, Any], chosen: dict[str, str]) -> None:
-    rows = len(columns["action"])
-    for column, value in columns.items():
-        for path, array in arrays_of(value).items():
-            if array.ndim == 0 or len(array) != rows:
-                name = "/".join(part for part in (chosen.get(column, column), path) if part)
-                found = f"{len(array):,}" if array.ndim else "a single number"
-                raise FormatError(
-                    f"{source}: every array must have one row per step. {chosen['action']!r} has {rows:,} "
-                    f"rows, {name!r} has {found}. Export them with equal lengths."
-                )
-
-
 def _ignored(names: list[str]) -> Finding:
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return Finding(
@@ -151,14 +116,6 @@ def _ogbench(count: int) -> Finding:
     return Finding(
         id="layout-inferred", severity="info", count=count,
         message="Read as OGBench's layout, because there are terminals but neither rewards, next "
-        f"observations nor timeouts: each of the {count:,} terminals marks the last state of a fragment, whose "
-        "action leads nowhere; it is a boundary and no termination. Add timeouts to the file if this is wrong.",
-    )  # fmt: skip
-
-
-def _one_more_state(rows: int) -> Finding:
-    return Finding(
-        id="layout-inferred", severity="info", count=1,
-        message=f"There are {rows + 1:,} observations and {rows:,} actions: read as one episode whose last "
-        "observation follows the last action.",
+        f"observations nor timeouts: each of the {count:,} terminals marks the last state of a fragment, "
+        "whose action leads nowhere; it is a boundary and no termination. Add timeouts if this is wrong.",
     )  # fmt: skip

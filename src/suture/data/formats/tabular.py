@@ -268,8 +268,8 @@ def _action_space(schema: Schema, columns: dict[str, Array], source: str) -> Spa
     if wrong.any():
         raise FormatError(
             f"{source}: discrete actions must be integers from 0 on, below {MAX_CHOICES:,}; "
-            f"{int(wrong.sum()):,} rows of {schema.action[0]!r} are not, first {float(action[wrong][0, 0]):g}. Number "
-            'the choices, or set action_type to "continuous".'
+            f"{int(wrong.sum()):,} rows of {schema.action[0]!r} are not, first {action[wrong][0, 0]:g}. "
+            'Number the choices, or set action_type to "continuous".'
         )
     columns["action"] = action[:, 0].astype(np.int32)
     most = int(columns["action"].max()) + 1

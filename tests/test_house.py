@@ -1,6 +1,9 @@
 """The rules of the house that a reader would otherwise have to remember."""
 
 import ast
+import functools
+import importlib
+import inspect
 import re
 import subprocess
 from collections.abc import Iterator
@@ -56,23 +59,33 @@ def lines_with(pattern: str, paths: list[Path]) -> list[str]:
     return found
 
 
-def functions(path: Path) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
-    """Every function of a file, and whether it is public: neither it nor what holds it is private."""
-
-    def walk(node: ast.AST, public: bool) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield child, public and not child.name.startswith("_")
-                yield from walk(child, False)
-            elif isinstance(child, ast.ClassDef):
-                yield from walk(child, public and not child.name.startswith("_"))
-            else:
-                yield from walk(child, public)
-
-    yield from walk(ast.parse(path.read_text(encoding="utf-8")), True)
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    """Every function of a file, nested ones too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
 
 
-def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+def public_functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Dotted name and node of each function that neither is private nor stands in something private."""
+
+    def walk(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                if isinstance(node, ast.FunctionDef):
+                    yield prefix + node.name, node
+                else:
+                    yield from walk(node.body, f"{prefix}{node.name}.")
+
+    return walk(ast.parse(path.read_text(encoding="utf-8")).body, "")
+
+
+def found_at(path: Path, name: str) -> object:
+    """What a dotted name of a source file stands for."""
+    module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+    return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+
+
+def length(node: ast.FunctionDef) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
@@ -109,7 +122,8 @@ def test_files_keep_their_budget() -> None:
         place = path.relative_to(ROOT / "src" / "suture").as_posix()
         if place == "training/loop.py":
             return LOOP
-        return ALGORITHM if place.startswith("algorithms/") else FILE
+        algorithm = place.startswith("algorithms/") and path.stem not in ("__init__", "base", "table")
+        return ALGORITHM if algorithm else FILE
 
     sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     over = [f"{path.relative_to(ROOT)}: {size} lines" for path, size in sizes.items() if size > budget(path)]
@@ -120,18 +134,19 @@ def test_functions_keep_their_budget() -> None:
     over = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {length(node)} lines"
         for path in SOURCES
-        for node, _ in functions(path)
+        for node in functions(path)
         if length(node) > FUNCTION
     ]
     assert not over, over
 
 
 def test_public_functions_say_what_they_are_for() -> None:
+    """A method that fills in a documented contract (`Algorithm.update`, `Env.step`) inherits its text."""
     bare = [
-        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
         for path in SOURCES
-        for node, public in functions(path)
-        if public and length(node) > 3 and ast.get_docstring(node) is None
+        for name, node in public_functions(path)
+        if length(node) > 3 and not inspect.getdoc(found_at(path, name))
     ]
     assert not bare, bare
 

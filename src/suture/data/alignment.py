@@ -49,11 +49,15 @@ class _Transitions:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Fit:
-    """A reward model of one alignment, and the share of variance that it leaves unexplained."""
+    """A reward model of one alignment, and what it leaves unexplained.
+
+    unexplained: share of the variance.   usual: below it lie 95 % of the absolute errors.
+    """
 
     shift: Shift
     weights: Floats
     unexplained: float
+    usual: float
 
     def error(self, features: _Transitions, reward: Floats, rows: Array) -> float:
         """Median absolute error at the given rows."""
@@ -85,12 +89,16 @@ def find_shifted_rewards(data: Dataset, found: list[Finding]) -> None:
 
 
 def _fits_better(features: _Transitions, reward: Floats, own: _Fit, other: _Fit, edges: Array) -> bool:
-    """Within episodes clearly, or at their edges, where the neighbour is of another episode."""
+    """Within episodes clearly; or at their edges, where the neighbour is of another episode.
+
+    There its errors must be usual ones, and the own transition's larger.
+    """
     if own.unexplained > INSIDE * other.unexplained:
         return True
     if len(edges) < EDGES:
         return False
-    return own.error(features, reward, edges) > AT_EDGES * other.error(features, reward, edges)
+    there = other.error(features, reward, edges)
+    return there <= other.usual and own.error(features, reward, edges) > AT_EDGES * there
 
 
 def _inner_rows(data: Dataset) -> Array:
@@ -108,7 +116,7 @@ def _edges(data: Dataset, shift: Shift) -> Array:
 
 
 def _vectors(data: Dataset, rows: Array) -> Array:
-    """Observation, its change and action of each row side by side, (rows, n); images are left out."""
+    """Observation, next one, change and action of each row side by side, (rows, n); without images."""
     leaves = spaces.leaves_of(data.observation_space)
     parts: list[Array] = [np.zeros((len(rows), 0), np.float32)]
     following = spaces.arrays_of(data.next_observation)
@@ -116,7 +124,7 @@ def _vectors(data: Dataset, rows: Array) -> Array:
         leaf = leaves[path]
         if isinstance(leaf, Box) and not leaf.is_image:
             now, after = (a[rows].reshape(len(rows), -1) for a in (array, following[path]))
-            parts += [now, after - now]
+            parts += [now, after, after - now]
     if len(parts) > 1:
         action = data.action[rows]
         parts.append(action if action.ndim == 2 else np.eye(CHOICES)[np.minimum(action, CHOICES - 1)])
@@ -130,5 +138,6 @@ def _fit(features: _Transitions, reward: Floats, rows: Array, shift: Shift) -> _
     gram = learn.T @ learn + RIDGE * len(learn) * np.eye(learn.shape[1])
     weights = np.asarray(np.linalg.solve(gram, learn.T @ target[::2]), np.float64)
     variance = float(np.var(target[1::2]))
-    error = float(np.square(score @ weights - target[1::2]).mean())
-    return _Fit(shift, weights, error / variance if variance > 0 else 1.0)
+    error = np.abs(score @ weights - target[1::2])
+    unexplained = float(np.square(error).mean()) / variance if variance > 0 else 1.0
+    return _Fit(shift, weights, unexplained, float(np.percentile(error, 95)))

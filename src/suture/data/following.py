@@ -14,6 +14,9 @@ from suture.spaces import Array, Tree
 
 ROUNDING = 1e-5
 AGREEMENT = 0.99
+SEVERAL = 3
+NEARLY_ALL = 0.9
+SAMPLE = 2000
 Mask = NDArray[np.bool_]
 
 
@@ -32,6 +35,11 @@ def pick(tree: Any, rows: Array) -> Any:
     return spaces.map_arrays(lambda a: a if len(rows) == len(a) else a[rows], tree)
 
 
+def pick_some(tree: Any, rows: Array) -> Any:
+    """A copy of the given rows of every array."""
+    return spaces.map_arrays(lambda a: a[rows], tree)
+
+
 def follow(rows: Tree, given: Tree | None, episodes: Episodes, found: list[Finding]) -> Following:
     """The next observation of each transition.
 
@@ -43,10 +51,10 @@ def follow(rows: Tree, given: Tree | None, episodes: Episodes, found: list[Findi
     has_next, borrowed = np.ones(len(episodes.rows), np.bool_), np.zeros(len(episodes), np.bool_)
     if given is None:
         ahead = np.minimum(np.arange(len(has_next)) + 1, len(has_next) - 1)
-        following = spaces.map_arrays(lambda a: a[ahead], observation)
+        following = pick_some(observation, ahead)
         has_next[last] = closed
     else:
-        following = spaces.map_arrays(lambda a: a[episodes.rows], given)
+        following = pick_some(given, episodes.rows)
         _check_agreement(observation, following, episodes, found)
         borrowed = _borrowed(observation, following, episodes, found) & ~closed
         has_next[last] = ~(borrowed | _unrecorded(following, last)) | closed
@@ -64,7 +72,7 @@ def _same(one: Tree, two: Tree) -> Mask:
     agree = np.ones(len(next(iter(spaces.arrays_of(one).values()))), np.bool_)
     others = spaces.arrays_of(two)
     for path, array in spaces.arrays_of(one).items():
-        flat, other = (x.reshape(len(x), -1) for x in (array, others[path]))
+        flat, other = (_flat(x) for x in (array, others[path]))
         differ = np.flatnonzero((flat != other).any(1))
         if len(differ) and array.dtype.kind == "f":
             size = np.abs(other[differ]).max(0, initial=0.0, where=np.isfinite(other[differ]))
@@ -129,29 +137,33 @@ def _unrecorded(following: Tree, last: Array) -> Mask:
     absent = np.zeros(len(last), np.bool_)
     for array in spaces.arrays_of(following).values():
         if array.dtype.kind == "f":
-            absent |= np.isnan(array[last]).reshape(len(last), -1).any(1)
+            absent |= np.isnan(_flat(array[last])).any(1)
     return absent
 
 
 def _borrowed(observation: Tree, following: Tree, episodes: Episodes, found: list[Finding]) -> Mask:
-    """Ends whose next observation is the next episode's first one, or zeros, (E,).
+    """Ends whose next observation is the next episode's first one after a reset, or zeros, (E,).
 
-    A state that ordinary steps reach too (a grid's start) is believed, unless nearly all ends show it.
+    Believed are: states that ordinary steps reach too (a grid's start), unless nearly all ends show them;
+    and first observations an ordinary step away (one recording in pieces, without resets).
     """
     last = episodes.last
-    own = spaces.map_arrays(lambda a: a[last], observation)
-    after = spaces.map_arrays(lambda a: a[last], following)
-    starts = spaces.map_arrays(lambda a: a[episodes.start[:-1]], observation)
+    own, after = pick_some(observation, last), pick_some(following, last)
+    starts = pick_some(observation, episodes.start[:-1])
     moved = ~_identical(after, own)
     reset = np.zeros(len(last), np.bool_)
     reset[:-1] = _identical(_shifted(after, 0, -1), _shifted(starts, 1, None))
     zeros = _identical(after, spaces.map_arrays(np.zeros_like, after)) & moved & ~reset
+    inside = np.ones(len(episodes.rows), np.bool_)
+    inside[last] = False
+    if (reset & moved).any() and not _jumps(
+        observation, following, np.flatnonzero(inside), last[reset & moved]
+    ):
+        reset[:] = False
     suspects = (reset & moved) | zeros
-    if suspects.any() and not (suspects.sum() >= 3 and suspects.mean() >= 0.9):
-        inside = np.ones(len(episodes.rows), np.bool_)
-        inside[last] = False
+    if suspects.any() and not (suspects.sum() >= SEVERAL and suspects.mean() >= NEARLY_ALL):
         hashes = hash_rows(following)
-        suspects &= ~np.isin(hashes[last], hashes[inside])
+        suspects &= ~np.isin(hashes[last], hashes[inside]) & inside.any()
     if suspects.any():
         count, blank = int(suspects.sum()), int((suspects & zeros).sum())
         message = (
@@ -163,7 +175,28 @@ def _borrowed(observation: Tree, following: Tree, episodes: Episodes, found: lis
     return suspects
 
 
+def _jumps(observation: Tree, following: Tree, inside: Array, ends: Array) -> bool:
+    """Whether steps at the given ends are mostly longer than nearly all steps inside episodes."""
+    inside = inside[:: max(1, len(inside) // SAMPLE)]
+    lengths = [np.zeros(len(rows)) for rows in (inside, ends)]
+    later = spaces.arrays_of(following)
+    for path, array in spaces.arrays_of(observation).items():
+        steps = [
+            np.abs(_flat(later[path][rows]).astype(np.float64) - _flat(array[rows]))
+            for rows in (inside, ends)
+        ]
+        size = steps[0].mean(0) if len(inside) else np.ones(steps[1].shape[1])
+        for total, step in zip(lengths, steps, strict=True):
+            total += (step / np.where(size > 0, size, 1)).sum(1)
+    return not len(inside) or bool(np.median(lengths[1]) > np.percentile(lengths[0], 95))
+
+
+def _flat(array: Array) -> Array:
+    """(n, ...) as (n, elements), for any n."""
+    return array.reshape(len(array), int(np.prod(array.shape[1:], dtype=np.int64)))
+
+
 def _identical(one: Tree, two: Tree) -> Mask:
     others = spaces.arrays_of(two)
-    pairs = [(a.reshape(len(a), -1), others[path]) for path, a in spaces.arrays_of(one).items()]
-    return np.logical_and.reduce([(a == b.reshape(len(b), -1)).all(1) for a, b in pairs])
+    pairs = [(_flat(a), _flat(others[path])) for path, a in spaces.arrays_of(one).items()]
+    return np.logical_and.reduce([(a == b).all(1) for a, b in pairs])

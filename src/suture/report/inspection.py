@@ -29,9 +29,14 @@ def render(summary: Mapping[str, Any], source: str) -> RenderableType:
     )
 
 
+def plain(text: str) -> Text:
+    """Text of a file's making: neither markup nor control characters reach the terminal."""
+    return Text("".join(character if character.isprintable() else "\ufffd" for character in text))
+
+
 def _table(summary: Mapping[str, Any], source: str) -> Table:
     table = Table(
-        title=source, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=False
+        title=plain(source), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=False
     )
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -40,7 +45,7 @@ def _table(summary: Mapping[str, Any], source: str) -> Table:
     table.add_section()
     for name in ("observation", "action"):
         for path, leaf in spaces.leaves_of(spaces.from_json(summary[f"{name}_space"])).items():
-            table.add_row(f"{name} {path}".rstrip(), Text(str(leaf)))
+            table.add_row(plain(f"{name} {path}".rstrip()), plain(str(leaf)))
     table.add_section()
     returns = summary["returns"]
     if returns["mean"] is None:
@@ -59,7 +64,7 @@ def _findings(findings: list[dict[str, Any]]) -> Iterator[RenderableType]:
             more = " …" if finding["count"] > len(finding["rows"]) else ""
             heading.append(f"  rows {rows}{more}", "dim")
         yield heading
-        yield Padding(Text(finding["message"]), (0, 0, 0, 8))
+        yield Padding(plain(finding["message"]), (0, 0, 0, 8))
 
 
 def _verdict(findings: list[dict[str, Any]]) -> Text:

@@ -47,3 +47,9 @@ def test_spaces_and_what_fits() -> None:
     assert not make.fits(ours, spaces.Dict.of({"wrist": spaces.Box((4, 4, 3), "uint8")}))
     assert not make.fits(spaces.Discrete(3), spaces.Discrete(4))
     assert make.fits(spaces.Box((3,), "float32"), spaces.Box((3,), "float64"))
+
+
+def test_choices_that_do_not_count_from_zero_are_refused() -> None:
+    assert make.space_from(gymnasium.spaces.Discrete(3)) == spaces.Discrete(3)
+    with pytest.raises(ConfigError, match="Discrete from 0"):
+        make.space_from(gymnasium.spaces.Discrete(3, start=1))

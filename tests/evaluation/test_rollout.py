@@ -174,7 +174,7 @@ def test_an_environment_that_does_not_fit_is_refused_with_both_spaces_named() ->
 
 def test_an_observation_space_of_another_kind_is_refused() -> None:
     box = spaces.Box((2,))
-    with pytest.raises(ConfigError, match="must be a Box, Discrete or Dict"):
+    with pytest.raises(ConfigError, match="must be a Box, Discrete from 0 or Dict"):
         rollout(homing, lambda: Walk("tuple"), episodes=1, seed=0, expected=(box, box))
 
 

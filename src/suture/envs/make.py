@@ -98,14 +98,14 @@ def space_from(space: "gymnasium.Space[Any]") -> Space:
     """
     if isinstance(space, gymnasium.spaces.Dict):
         return spaces.Dict.of({name: space_from(inner) for name, inner in space.spaces.items()})
-    if isinstance(space, gymnasium.spaces.Discrete):
+    if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
         return spaces.Discrete(int(space.n))
     if isinstance(space, gymnasium.spaces.Box):
         low, high = space.low.ravel(), space.high.ravel()
         finite = bool(np.isfinite(low).all() and np.isfinite(high).all())
         bounds = (tuple(low.tolist()), tuple(high.tolist())) if finite else (None, None)
         return spaces.Box(space.shape, np.dtype(space.dtype).name, *bounds)
-    raise ConfigError(f"A space must be a Box, Discrete or Dict, found {space}. Wrap the environment.")
+    raise ConfigError(f"A space must be a Box, Discrete from 0 or Dict, found {space}. Wrap the environment.")
 
 
 def fits(trained: Space, offered: Space) -> bool:

@@ -147,7 +147,7 @@ class _Play:
         if not np.isfinite(action[playing]).all():
             raise SutureError("The policy gave an action that is not finite. Evaluate an earlier checkpoint.")
         if isinstance(space, gymnasium.spaces.Discrete):
-            return action.astype(space.dtype) + space.start
+            return action.astype(space.dtype)
         return self._clip(action, cast(gymnasium.spaces.Box, space), playing)
 
     def _clip(self, action: Array, box: gymnasium.spaces.Box, playing: Array) -> Array:

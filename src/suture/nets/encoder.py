@@ -13,7 +13,7 @@ from suture.keys import Key
 from suture.nets.conv import ConvNet
 from suture.spaces import Box, Dict, Discrete, Space
 
-Observation: TypeAlias = "Array | Mapping[str, Observation]"
+Observation: TypeAlias = Array | Mapping[str, "Observation"]
 
 
 class Encoder(eqx.Module):

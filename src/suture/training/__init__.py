@@ -1,0 +1,1 @@
+"""The compiled loop and what a run leaves on the disk."""

@@ -1,0 +1,127 @@
+"""A trained policy with its scales: observations of the data in, actions of the data out."""
+
+from typing import Any, cast
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from suture import spaces
+from suture.data.normalise import Normaliser
+from suture.errors import RefusedInput
+from suture.keys import key_for
+from suture.nets.policies import Policy
+from suture.spaces import Array as HostArray
+from suture.spaces import Box, Discrete, Space
+
+
+@eqx.filter_jit
+def _mode(policies: Policy, observation: Any) -> Any:
+    return jax.vmap(lambda policy, seen: policy(seen).mode())(policies, observation)
+
+
+@eqx.filter_jit
+def _sample(policies: Policy, observation: Any, seed: Any) -> Any:
+    def one(policy: Policy, seen: Any) -> Any:
+        return policy(seen).sample(key_for(seed, "act"))
+
+    return jax.vmap(one)(policies, observation)
+
+
+class TrainedPolicies:
+    """The policies of all members of a run, acting together.
+
+    policies: a Policy whose arrays have a leading member dimension.
+    """
+
+    def __init__(self, policies: Policy, normaliser: Normaliser, observation: Space, action: Space):
+        self.policies, self.normaliser = policies, normaliser
+        self.observation_space, self.action_space = observation, action
+
+    def __len__(self) -> int:
+        return len(jax.tree.leaves(self.policies)[0])
+
+    def act(self, observation: Any, *, sample: bool = False, seed: int = 0) -> HostArray:
+        """Actions (members, batch, ...) for observations (members, batch, ...), in the data's units.
+
+        sample: draw from the policy instead of taking its mode; `seed` decides the draw.
+        """
+        normal = self.normaliser.normalise(_as_stored(observation, self.observation_space))
+        unit = _sample(self.policies, normal, np.uint32(seed)) if sample else _mode(self.policies, normal)
+        return np.asarray(self.normaliser.from_unit(np.asarray(unit)))
+
+
+class TrainedPolicy:
+    """One member's policy."""
+
+    def __init__(self, all_members: TrainedPolicies, member: int):
+        if not 0 <= member < len(all_members):
+            raise RefusedInput(f"The run has members 0 to {len(all_members) - 1}, not {member}.")
+        one = jax.tree.map(lambda leaf: leaf[member : member + 1], all_members.policies)
+        space, action = all_members.observation_space, all_members.action_space
+        self._one = TrainedPolicies(one, all_members.normaliser, space, action)
+
+    @property
+    def observation_space(self) -> Space:
+        """What `act` takes."""
+        return self._one.observation_space
+
+    @property
+    def action_space(self) -> Space:
+        """What `act` returns."""
+        return self._one.action_space
+
+    def act(self, observation: Any, *, sample: bool = False, seed: int = 0) -> HostArray:
+        """The action for one observation, or a batch of actions for a batch of observations.
+
+        observation: an array, or a dictionary of arrays, in the units and with the names of the log.
+        Returns an array in the log's units, clipped to its bounds; choices are integers.
+        """
+        single = self._is_single(observation)
+        add = (
+            (lambda array: np.asarray(array)[None, None])
+            if single
+            else (lambda array: np.asarray(array)[None])
+        )
+        actions = self._one.act(spaces.map_arrays(add, observation), sample=sample, seed=seed)
+        return actions[0, 0] if single else actions[0]
+
+    def _is_single(self, observation: Any) -> bool:
+        leaves = spaces.leaves_of(self.observation_space)
+        found = {path: np.shape(array) for path, array in spaces.arrays_of(observation).items()}
+        if found.keys() != leaves.keys():
+            expected, given = ", ".join(leaves) or "one array", ", ".join(found) or "one array"
+            raise RefusedInput(f"The policy takes an observation of {expected}; found {given}.")
+        batched: set[bool] = set()
+        for path, leaf in leaves.items():
+            shape = leaf.shape if isinstance(leaf, Box) else ()
+            if found[path] != shape and found[path][1:] != shape:
+                where = f" at {path!r}" if path else ""
+                raise RefusedInput(
+                    f"The policy takes observations of shape {list(shape)}{where}, alone or with one batch "
+                    f"dimension in front; found {list(found[path])}."
+                )
+            batched.add(found[path] != shape)
+        if len(batched) > 1:
+            raise RefusedInput("Some parts of the observation have a batch dimension and others have none.")
+        return not batched.pop()
+
+
+def _as_stored(observation: Any, space: Space) -> Any:
+    """Observations in the dtypes of the dataset; non-finite values are refused."""
+    leaves = spaces.leaves_of(space)
+
+    def convert(path: str, array: Any) -> HostArray:
+        leaf = leaves[path]
+        stored = np.asarray(array, np.int32 if isinstance(leaf, Discrete) else leaf.dtype)
+        if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+            raise RefusedInput(f"The observation{f' at {path!r}' if path else ''} holds NaN or infinity.")
+        return stored
+
+    def walk(tree: Any, path: str) -> Any:
+        if isinstance(tree, dict):
+            named = cast("dict[str, Any]", tree)
+            return {name: walk(inner, f"{path}/{name}" if path else name) for name, inner in named.items()}
+        return convert(path, tree)
+
+    return walk(observation, "")

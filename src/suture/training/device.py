@@ -1,0 +1,77 @@
+"""The machine that a run is on: compilation cache, memory, versions, and the signals that end it."""
+
+import importlib.metadata
+import os
+import platform
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+
+from suture.training.outcome import Outcome
+
+PACKAGES = ("suture", "jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs in the user's cache folder, unless JAX was told of another place."""
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(Path(base) / "suture" / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def describe() -> dict[str, Any]:
+    """Versions and device, for `versions.json`."""
+    device = jax.devices()[0]
+    versions = {name: _version(name) for name in PACKAGES}
+    return {
+        "packages": versions,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": f"{device.platform}: {device.device_kind}",
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def memory_for_data() -> int:
+    """Half of the free memory of the device (of the host, on a CPU), in bytes."""
+    stats: dict[str, int] | None = jax.devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) // 2
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+@contextmanager
+def signals_to_outcome() -> Generator[list[Outcome]]:
+    """While inside, SIGTERM and Ctrl-C fill the list instead of ending the process.
+
+    A second Ctrl-C raises KeyboardInterrupt, for those who cannot wait for the checkpoint.
+    """
+    asked: list[Outcome] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.append(Outcome.PREEMPTED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

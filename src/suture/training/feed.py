@@ -1,0 +1,78 @@
+"""Where a chunk's rows come from: all of them on the device, or a block of batches streamed from the host."""
+
+import abc
+import concurrent.futures
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from suture.data.stage import Rows, Stage
+from suture.errors import OutOfBudget
+from suture.training.program import Members, sample_rows
+
+BLOCK_BYTES = 64 << 20
+
+
+class Feed(abc.ABC):
+    """Rows for a chunk.   longest: the most steps that one chunk may have."""
+
+    longest: int
+
+    @abc.abstractmethod
+    def rows(self, start: int, count: int) -> Rows:
+        raise NotImplementedError
+
+
+class Resident(Feed):
+    """All rows on the device; the program samples them."""
+
+    def __init__(self, stage: Stage):
+        self.longest = 1 << 30
+        self._rows = stage.everything()
+
+    def rows(self, start: int, count: int) -> Rows:
+        return self._rows
+
+
+class Streamed(Feed):
+    """The batches of a chunk, gathered on the host in the order in which the program would sample them.
+
+    The next chunk is gathered by a thread while the program computes.
+    """
+
+    def __init__(self, stage: Stage, members: Members, batch_size: int, limit: int):
+        self._stage, self._members = stage, members
+        one = batch_size * len(members) * max(1, stage.bytes // max(1, len(stage.rows)))
+        budget = min(limit // 4, BLOCK_BYTES)
+        if one > budget:
+            raise OutOfBudget(
+                f"One step's batches take {one:,} bytes and two blocks of them must fit into half of the "
+                f"memory limit of {limit:,} bytes. Raise --memory-limit above {4 * one:,}, "
+                "or lower --batch-size."
+            )
+        self.longest = max(1, min(budget // one, 1024))
+
+        def positions(seed: Any, steps: Any) -> Any:
+            return jax.vmap(lambda step: sample_rows(seed, step, batch_size, len(stage.rows)))(steps)
+
+        self._positions = jax.jit(jax.vmap(positions, in_axes=(0, None)))
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._next: tuple[int, int, concurrent.futures.Future[Rows]] | None = None
+
+    def rows(self, start: int, count: int) -> Rows:
+        expected, self._next = self._next, None
+        if expected and expected[0] == start and expected[1] >= count:
+            rows = expected[2].result()
+        else:
+            rows = self._gather(start)
+        self._next = (start + count, self.longest, self._thread.submit(self._gather, start + count))
+        return rows
+
+    def _gather(self, start: int) -> Rows:
+        """Batches of `longest` steps: (members, steps * batch, ...), always one shape: one compilation."""
+        steps = jnp.arange(start, start + self.longest)
+        positions = np.asarray(self._positions(jnp.asarray(self._members.seeds, jnp.uint32), steps))
+        gathered = self._stage.positions(positions.reshape(len(self._members), -1))
+        return jax.tree.map(jnp.asarray, gathered)

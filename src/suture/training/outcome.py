@@ -1,0 +1,19 @@
+"""How a training run ends. The value of each outcome is what people are told."""
+
+import enum
+
+
+class Outcome(enum.Enum):
+    """Why the loop returned."""
+
+    COMPLETED = "All steps are done."
+    STOPPED = "The loop was asked to stop and did so at the end of a chunk."
+    PREEMPTED = "A signal ended the run; its last step is in a checkpoint. Continue with --resume."
+    NON_FINITE = "A value became NaN or infinite; the last good state is in a checkpoint."
+    DIVERGED = "Values left every bound that the rewards allow; the last good state is in a checkpoint."
+    STORAGE = "Checkpoints could not be written, several times in a row; the older ones are intact."
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line returns."""
+        return {"NON_FINITE": 3, "DIVERGED": 3, "PREEMPTED": 75, "STORAGE": 1}.get(self.name, 0)

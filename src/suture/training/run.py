@@ -1,0 +1,209 @@
+"""What a run leaves on the disk, and how it is opened again.
+
+run/
+  config.json      the algorithm, its members and settings: what makes the run again
+  dataset.json     fingerprint, spaces, split and scales of what it learned from
+  versions.json    packages and device
+  metrics.jsonl    one object a line: step, member, seconds, updates_per_second, then the metrics
+  checkpoints/     step-000000004000/ ...
+  outcome.json     how it ended
+  lock             held by the one writer
+"""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from suture import config, spaces
+from suture.algorithms.base import Algorithm, Spec
+from suture.algorithms.table import algorithm_named
+from suture.data.normalise import Normaliser
+from suture.errors import RunMismatch
+from suture.storage import atomic, manifest
+from suture.training import checkpoint
+from suture.training.checkpoint import Checkpoint, Identity
+from suture.training.deploy import TrainedPolicies, TrainedPolicy
+from suture.training.outcome import Outcome
+from suture.training.program import Program, State
+from suture.training.settings import Settings
+from suture.training.sweep import Sweep
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Recipe:
+    """What makes a run: `config.json` and `dataset.json` in memory."""
+
+    sweep: Sweep
+    settings: Settings
+    source: str
+    fingerprint: str
+    observation: spaces.Space
+    action: spaces.Space
+    normaliser: Normaliser
+    reward_limit: float | None
+    split: dict[str, Any]
+
+    @property
+    def algorithm(self) -> Algorithm[Any]:
+        return self.sweep.algorithm
+
+    @property
+    def spec(self) -> Spec:
+        """The problem as the networks see it: continuous actions in [-1, 1]."""
+        action = self.action
+        if isinstance(action, spaces.Box):
+            size = action.size
+            action = spaces.Box(action.shape, action.dtype, (-1.0,) * size, (1.0,) * size)
+        return Spec(
+            observation=self.observation,
+            action=action,
+            steps=self.settings.steps,
+            reward_limit=self.reward_limit,
+        )
+
+    @property
+    def identity(self) -> Identity:
+        """What a checkpoint of this run must say it belongs to."""
+        spec = f"{self.observation} -> {self.action}"
+        return Identity(algorithm=self.algorithm.name, members=len(self.sweep.members), spec=spec)
+
+    @property
+    def structure(self) -> Any:
+        """What the state consists of, with all that is static in it (such as a schedule's length)."""
+        return jax.tree.structure(self.template())
+
+    def template(self) -> State:
+        """Shapes and dtypes of the state."""
+        program = Program(self.algorithm, self.spec, 1, streamed=False, continue_diverged=True)
+        return jax.eval_shape(lambda: program.init(self.sweep.members))
+
+    def config_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "algorithm": self.algorithm.name,
+            "fields": config.to_json(self.algorithm),
+            "seeds": self.sweep.seeds,
+            "seed": self.sweep.seed,
+            "sweep": self.sweep.grid,
+            "settings": config.to_json(self.settings),
+            "data": self.source,
+        }
+
+    def dataset_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "observation_space": spaces.to_json(self.observation),
+            "action_space": spaces.to_json(self.action),
+            "split": self.split,
+            "normaliser": self.normaliser.to_json(),
+            "reward_limit": self.reward_limit,
+        }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file as a whole."""
+    atomic.write_file(path, (json.dumps(value, indent=1) + "\n").encode(), point="json")
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe of a run folder."""
+    if not (path / "config.json").is_file():
+        raise RunMismatch(
+            f"{path} is not a run folder: it has no config.json. Name the folder given as --out."
+        )
+    made = manifest.object_of(manifest.read_json(path / "config.json"), f"{path / 'config.json'}")
+    data = manifest.object_of(manifest.read_json(path / "dataset.json"), f"{path / 'dataset.json'}")
+    for name, values in (("config.json", made), ("dataset.json", data)):
+        if values.get("format") != FORMAT:
+            raise RunMismatch(
+                f"{path / name} has format {values.get('format')!r}; this version reads format {FORMAT}. "
+                "Use the version of Suture that wrote it (see versions.json)."
+            )
+    try:
+        algorithm = config.from_json(algorithm_named(made["algorithm"]), made["fields"])
+        return Recipe(
+            sweep=Sweep(algorithm, seeds=made["seeds"], seed=made["seed"], **made["sweep"]),
+            settings=config.from_json(Settings, made["settings"]),
+            source=data["source"],
+            fingerprint=data["fingerprint"],
+            observation=spaces.from_json(data["observation_space"]),
+            action=spaces.from_json(data["action_space"]),
+            normaliser=Normaliser.from_json(data["normaliser"]),
+            reward_limit=data["reward_limit"],
+            split=data["split"],
+        )
+    except (KeyError, TypeError) as error:
+        raise RunMismatch(f"{path}: config.json or dataset.json lacks {error}. Restore the file.") from error
+
+
+class Run:
+    """A run folder. It can be read while it is being written."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        self.recipe = read_recipe(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.algorithm.name}, {len(self)} members, {self.outcome})"
+
+    def __len__(self) -> int:
+        return len(self.recipe.sweep.members)
+
+    @property
+    def algorithm(self) -> Algorithm[Any]:
+        return self.recipe.algorithm
+
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        """Seed and swept values of each member."""
+        return self.recipe.sweep.describe()
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended; None while it runs, or where it was killed."""
+        path = self.path / "outcome.json"
+        return Outcome[manifest.read_json(path)["outcome"]] if path.is_file() else None
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`."""
+        path = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in atomic.whole_lines(path)[0]] if path.is_file() else []
+
+    def newest(self) -> Checkpoint:
+        """The newest whole checkpoint."""
+        found = checkpoint.load_newest(
+            self.path / "checkpoints", self.recipe.template(), self.recipe.identity
+        )
+        if found is None:
+            raise RunMismatch(f"{self.path} has no checkpoint yet. Let it train to its first, or resume it.")
+        return found
+
+    @functools.cached_property
+    def policies(self) -> TrainedPolicies:
+        """All members' policies, from the newest checkpoint when first asked."""
+        policies = jax.vmap(self.algorithm.policy)(self.newest().state)
+        recipe = self.recipe
+        return TrainedPolicies(policies, recipe.normaliser, recipe.observation, recipe.action)
+
+    def member(self, index: int) -> TrainedPolicy:
+        """The policy of one member."""
+        return TrainedPolicy(self.policies, index)
+
+    @property
+    def policy(self) -> TrainedPolicy:
+        """The policy of the first member."""
+        return self.member(0)
+
+
+def open_run(path: Path | str) -> Run:
+    """Open a run folder: `open_run(path).policy.act(observation)`."""
+    return Run(path)

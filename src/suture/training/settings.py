@@ -1,0 +1,53 @@
+"""How a run is made, beside the algorithm: length, scales, split, checkpoints, memory."""
+
+import dataclasses
+import re
+from typing import Literal
+
+from suture import config
+from suture.config import bounded
+from suture.data.normalise import ObservationRule, RewardRule
+from suture.errors import ConfigError
+
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that decides a run, beside its algorithm, its members and its data."""
+
+    steps: int = bounded(30_000, at_least=1, unit="updates", help="length of the run")
+    checkpoint_every: int = bounded(10_000, at_least=1, unit="updates", help="steps between checkpoints")
+    log_every: int = bounded(1_000, at_least=1, unit="updates", help="steps between lines of metrics")
+    keep: int = bounded(5, at_least=1, help="checkpoints kept; older ones are removed")
+    normalise: ObservationRule = bounded("standardise", help="scale of observations, from the training part")
+    reward_rule: RewardRule = bounded(
+        "none", help="scale of rewards: return-range is 1000 / (largest - smallest return)",
+        source="Kostrikov et al. 2021 (arXiv:2110.06169)",
+    )  # fmt: skip
+    reward_scale: float = bounded(1.0, above=0.0, traced=False, help="rewards are multiplied by this")
+    reward_shift: float = bounded(0.0, traced=False, help="then this is added (-1 for sparse mazes)")
+    validation: float = bounded(
+        0.0, at_least=0.0, below=1.0, traced=False, help="share of the episodes kept out of training"
+    )
+    split_by: str = bounded("episode", help="episode, entity:COLUMN or time:COLUMN")
+    memory_limit: str | None = bounded(
+        None, help="data beyond this (such as 2GB) is streamed from the disk; default: half of the memory"
+    )
+    on_divergence: Literal["stop", "continue"] = bounded(
+        "stop", help="what to do when values leave every bound that the rewards allow"
+    )
+    tensorboard: bool = bounded(False, help="also write TensorBoard event files (extra: tensorboard)")
+
+    def __post_init__(self) -> None:
+        config.check(self)
+        if self.memory_limit is not None:
+            bytes_of(self.memory_limit)
+
+
+def bytes_of(text: str) -> int:
+    """'2GB', '512 MiB' or '1000' as bytes."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    if not match or match[2].upper() not in UNITS:
+        raise ConfigError(f"memory_limit must be a size such as 2GB, 512MiB or 1000000, found {text!r}.")
+    return int(float(match[1]) * UNITS[match[2].upper()])

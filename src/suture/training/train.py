@@ -1,0 +1,295 @@
+"""`train`: from a dataset to a run folder; and back into it, exactly where it stopped."""
+
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suture.algorithms.base import Algorithm
+from suture.config import replace
+from suture.data.dataset import Dataset
+from suture.data.normalise import Normaliser
+from suture.data.split import TrainPart, split
+from suture.data.stage import Stage
+from suture.errors import RunMismatch, StorageError
+from suture.storage import atomic
+from suture.storage.lock import Lock
+from suture.training import checkpoint, device
+from suture.training.feed import Feed, Resident, Streamed
+from suture.training.loop import Failure, Hooks, Loop
+from suture.training.outcome import Outcome
+from suture.training.program import Program, State
+from suture.training.run import Recipe, Run, read_recipe, write_json
+from suture.training.settings import Settings, bytes_of
+from suture.training.sweep import Sweep
+
+FAILED_SAVES = 3
+OPERATIONAL = {"checkpoint_every", "log_every", "keep", "memory_limit", "tensorboard"}
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """What a person sees while training.   start(first, steps), then progress(step); say: one notice."""
+
+    say: Say = lambda _: None
+    start: Callable[[int, int], None] = lambda _first, _steps: None
+    progress: Callable[[int], None] = lambda _: None
+
+
+def train(
+    algorithm: Algorithm[Any] | Sweep,
+    data: Dataset,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    seeds: int = 1,
+    seed: int = 0,
+    settings: Settings | None = None,
+    watch: Watch | None = None,
+    same_device: bool = False,
+    **changes: Any,
+) -> Run:
+    """Train on a dataset; returns the run, whose `outcome` says how it ended.
+
+    algorithm: an algorithm (with `seeds` members, from `seed` up), or a Sweep.
+    out: the run folder; by default the next free of runs/NAME-0001, ...
+    resume: continue the run in `out` from its newest whole checkpoint, exactly.
+    changes: fields of Settings, such as steps=100_000 or normalise="none".
+    """
+    sweep = algorithm if isinstance(algorithm, Sweep) else Sweep(algorithm, seeds=seeds, seed=seed)
+    settings = replace(settings or Settings(), **changes)
+    sweep.algorithm.require(data.admit())
+    device.use_compilation_cache()
+    parts = split(data, fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
+    recipe = _recipe(sweep, settings, data, parts.train)
+    path = Path(out) if out is not None else _free_folder(sweep.algorithm.name)
+    atomic.make_folder(path)
+    with Lock(path / "lock"):
+        return _Trainer(recipe, parts.train.dataset, path, watch or Watch()).train(resume, same_device)
+
+
+def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPart) -> Recipe:
+    normaliser = Normaliser.fit(
+        train_part,
+        observation=settings.normalise,
+        reward=settings.reward_rule,
+        reward_scale=settings.reward_scale,
+        reward_shift=settings.reward_shift,
+    )
+    reward, limit = train_part.dataset.reward, None
+    if reward is not None:
+        extremes = np.array([reward.min(), reward.max()])
+        limit = float(np.abs(normaliser.scale_reward(extremes)).max())
+    return Recipe(
+        sweep=sweep, settings=settings, source=data.source, fingerprint=data.fingerprint,
+        observation=data.observation_space, action=data.action_space,
+        normaliser=normaliser, reward_limit=limit,
+        split={
+            "by": settings.split_by, "fraction": settings.validation, "seed": sweep.seed,
+            "train_episodes": train_part.dataset.episodes,
+            "validation_episodes": data.episodes - train_part.dataset.episodes,
+        },
+    )  # fmt: skip
+
+
+def _free_folder(name: str) -> Path:
+    number = 1
+    while (path := Path("runs") / f"{name}-{number:04d}").exists():
+        number += 1
+    return path
+
+
+class _Trainer:
+    """One call of `train`, holding the lock of the run folder."""
+
+    def __init__(self, recipe: Recipe, data: Dataset, path: Path, watch: Watch):
+        self.recipe, self.path, self.watch = recipe, path, watch
+        self.members = recipe.sweep.members
+        algorithm = recipe.algorithm
+        rows = np.flatnonzero(algorithm.rows(data))
+        self.stage = Stage(dataset=data, normaliser=recipe.normaliser, needs=algorithm.needs, rows=rows)
+        self.failed_saves, self.began, self.seconds_before = 0, time.monotonic(), 0.0
+        self.last_log = (0, 0.0)
+
+    def train(self, resume: bool, same_device: bool) -> Run:
+        start, state, failures = self._resume(same_device) if resume else self._begin()
+        settings, feed = self.recipe.settings, self._feed()
+        program = Program(
+            self.recipe.algorithm, self.recipe.spec, len(self.stage.rows),
+            streamed=isinstance(feed, Streamed), continue_diverged=settings.on_divergence == "continue",
+        )  # fmt: skip
+        if state is None:
+            state = program.init(self.members)
+        self.last_log = (start, 0.0)
+        self.watch.start(start, settings.steps)
+        with device.signals_to_outcome() as asked, self._tensorboard() as board:
+            hooks = Hooks(
+                log=lambda step, metrics: self._log(step, metrics, board),
+                save=self._save,
+                progress=self.watch.progress,
+                stop=lambda: asked[0] if asked else None,
+            )
+            loop = Loop(
+                program, feed, self.stage, self.members, hooks,
+                steps=settings.steps, log_every=settings.log_every, save_every=settings.checkpoint_every,
+            )  # fmt: skip
+            result = loop.run(state, start, failures)
+        self._finish(result.outcome, result.step, result.failures)
+        return Run(self.path)
+
+    def _begin(self) -> tuple[int, None, tuple[Failure, ...]]:
+        if (self.path / "config.json").exists():
+            raise RunMismatch(
+                f"{self.path} holds a run already. Continue it with --resume, or choose another --out."
+            )
+        atomic.make_folder(self.path / "checkpoints")
+        write_json(self.path / "versions.json", device.describe())
+        write_json(self.path / "dataset.json", self.recipe.dataset_json())
+        write_json(self.path / "config.json", self.recipe.config_json())
+        return 0, None, ()
+
+    def _resume(self, same_device: bool) -> tuple[int, State | None, tuple[Failure, ...]]:
+        if not (self.path / "config.json").exists():
+            self.watch.say(f"{self.path} holds no run yet: starting afresh.")
+            return self._begin()
+        _require_same(read_recipe(self.path), self.recipe, self.path)
+        self._compare_device(same_device)
+        write_json(self.path / "config.json", self.recipe.config_json())
+        for folder in (self.path, self.path / "checkpoints"):
+            atomic.sweep_temporary(folder)
+        found = checkpoint.load_newest(
+            self.path / "checkpoints", self.recipe.template(), self.recipe.identity
+        )
+        for reason in found.skipped if found else ():
+            self.watch.say(f"Passed over a checkpoint that is not whole: {reason}")
+        step = found.step if found else 0
+        self._cut_metrics(step)
+        (self.path / "outcome.json").unlink(missing_ok=True)
+        if found is None:
+            self.watch.say(f"{self.path} has no checkpoint yet: starting afresh from step 0.")
+            return 0, None, ()
+        self.watch.say(f"Continuing from step {step:,}.")
+        return step, found.state, tuple(Failure.from_json(failure) for failure in found.failures)
+
+    def _compare_device(self, same_device: bool) -> None:
+        now, before = device.describe(), json.loads((self.path / "versions.json").read_text())
+        for name in ("device", "packages"):
+            if now[name] != before.get(name):
+                message = (
+                    f"The {name} changed since the run began ({before.get(name)} -> {now[name]}): the "
+                    "continued run is valid, but no longer bit for bit what it would have been."
+                )
+                if same_device:
+                    raise RunMismatch(f"{message} Resume where it began, or drop --same-device.")
+                self.watch.say(message)
+
+    def _cut_metrics(self, step: int) -> None:
+        """Drop the lines after the checkpoint, which will be written again, and a torn last line."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return
+        lines, torn = atomic.whole_lines(path)
+        if torn:
+            self.watch.say(f"{path} ended in a torn line, which was dropped: {torn:.80}")
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        self.seconds_before = json.loads(kept[-1])["seconds"] if kept else 0.0
+        atomic.write_file(path, "".join(f"{line}\n" for line in kept).encode(), point="metrics")
+
+    def _feed(self) -> Feed:
+        text = self.recipe.settings.memory_limit
+        limit = device.memory_for_data() if text is None else bytes_of(text)
+        if self.stage.bytes <= limit:
+            return Resident(self.stage)
+        self.watch.say(
+            f"The data takes {self.stage.bytes:,} bytes, more than the limit of {limit:,}: streaming it."
+        )
+        return Streamed(self.stage, self.members, self.recipe.algorithm.batch_size, limit)
+
+    def _log(self, step: int, metrics: dict[str, Any], board: Any) -> None:
+        elapsed = time.monotonic() - self.began
+        (last_step, last_seconds), self.last_log = self.last_log, (step, elapsed)
+        rate = (step - last_step) * len(self.members) / max(elapsed - last_seconds, 1e-9)
+        for member in range(len(self.members)):
+            values = {name: float(column[member]) for name, column in sorted(metrics.items())}
+            head = {"step": step, "member": member, "seconds": round(self.seconds_before + elapsed, 3)}
+            line = {**head, "updates_per_second": round(rate, 1), **_jsonable(values)}
+            atomic.append_line(self.path / "metrics.jsonl", json.dumps(line))
+            board(member, step, values)
+
+    def _save(self, step: int, state: State, failures: tuple[Failure, ...]) -> bool:
+        folder = self.path / "checkpoints"
+        described = tuple(failure.to_json() for failure in failures)
+        try:
+            checkpoint.save(folder, step, state, self.recipe.identity, described)
+            checkpoint.retain(folder, self.recipe.settings.keep)
+        except StorageError as error:
+            self.failed_saves += 1
+            self.watch.say(f"The checkpoint of step {step:,} was not written: {error}")
+            return self.failed_saves < FAILED_SAVES
+        self.failed_saves = 0
+        return True
+
+    def _finish(self, outcome: Outcome, step: int, failures: tuple[Failure, ...]) -> None:
+        described = [failure.to_json() for failure in failures]
+        messages = [failure.message for failure in failures] or [outcome.value]
+        for message in messages:
+            self.watch.say(message)
+        value = {"outcome": outcome.name, "step": step, "message": " ".join(messages), "members": described}
+        with contextlib.suppress(StorageError):
+            write_json(self.path / "outcome.json", value)
+
+    @contextlib.contextmanager
+    def _tensorboard(self) -> Generator[Callable[[int, int, dict[str, float]], None]]:
+        if not self.recipe.settings.tensorboard:
+            yield lambda _member, _step, _values: None
+            return
+        from suture.training.tensorboard import event_files
+
+        with event_files(self.path / "tensorboard", len(self.members)) as write:
+            yield write
+
+
+def _jsonable(values: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: null stands for it."""
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+
+def _require_same(before: Recipe, now: Recipe, path: Path) -> None:
+    """A resumed run must be the run that began: same algorithm, members, settings and data.
+
+    How often it logs or saves may change; it may become longer where nothing in its state is scheduled
+    over its length.
+    """
+    old, new = before.config_json(), now.config_json()
+    for values in (old, new):
+        values["settings"] = {k: v for k, v in values["settings"].items() if k not in OPERATIONAL}
+        del values["data"]
+    if before.settings.steps < now.settings.steps and before.structure == now.structure:
+        old["settings"]["steps"] = now.settings.steps
+    if old != new:
+        raise RunMismatch(
+            f"{path} was begun with other settings: {_differences(old, new)}. "
+            "Repeat its command, or choose another --out."
+        )
+    if before.fingerprint != now.fingerprint:
+        raise RunMismatch(
+            f"The data changed since {path} began (fingerprint {before.fingerprint[:12]}, "
+            f"now {now.fingerprint[:12]}). Restore the data, or train anew into another folder."
+        )
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
+    found: list[str] = []
+    for name in sorted(old.keys() | new.keys()):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += [text] if (text := _differences(a, b, f"{prefix}{name}.")) else []
+        elif a != b:
+            found.append(f"{prefix}{name} was {a!r}, now {b!r}")
+    return "; ".join(found)

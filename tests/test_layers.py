@@ -1,6 +1,7 @@
 """The architecture as a test: imports point down, outside libraries have one door, NumPy stays below JAX."""
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -57,8 +58,13 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports_of(path: Path) -> Iterator[tuple[str, int]]:
+@functools.cache
+def imports_of(path: Path) -> list[tuple[str, int]]:
     """Every module that a file imports anywhere, as absolute dotted names with line numbers."""
+    return list(_imports_in(path))
+
+
+def _imports_in(path: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -30,7 +31,7 @@ MAX_DIRECTORY = 2 << 20
 MAX_ARRAY_HEADER = 10_000
 UNREADABLE = (
     zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, KeyError, OSError, NotImplementedError,
-    RecursionError, MemoryError, OverflowError,
+    RecursionError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 
 

@@ -71,7 +71,8 @@ class Hdf5:
             raise FormatError(f"{self.path}, {path!r} is an array, expected a group.")
         if group.get_num_objs() > MAX_NAMES:
             raise HostileFile(f"{self.path}, {path!r} holds more than {MAX_NAMES:,} names.")
-        names = [name.decode("utf-8", "surrogateescape") for name in group]
+        found: list[bytes] = self._guarded(lambda: list(group), path)
+        names = [name.decode("utf-8", "surrogateescape") for name in found]
         for name in names:
             self._check_link(group, name, path)
         return sorted(names)
@@ -124,9 +125,10 @@ class Hdf5:
             raise HostileFile(f"{where} is neither a group nor an array.")
         self._guarded(lambda: _check_storage(where, found), path)
         dataset = h5py.Dataset(found)
-        if dataset.dtype.kind not in NUMBERS:
-            raise HostileFile(f"{where} holds {dataset.dtype}, expected numbers.")
-        self._declared += math.prod(dataset.shape) * dataset.dtype.itemsize
+        kind: np.dtype[Any] = self._guarded(lambda: dataset.dtype, path)
+        if kind.kind not in NUMBERS:
+            raise HostileFile(f"{where} holds {kind}, expected numbers.")
+        self._declared += math.prod(dataset.shape) * kind.itemsize
         check_declared(where, self._declared, self.size)
         if math.prod(dataset.shape):
             self._guarded(lambda: _check_chunks(where, dataset, self.size), path)

@@ -16,7 +16,7 @@ SUPPORTED = (
     "or a folder that `suture convert` wrote"
 )
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill", ".ckpt"}
-TEXT_PICKLE = re.compile(rb"\A(?:\(|c[a-zA-Z_.]+\n\w+\n|[\]\}\)]q|[SVILF][^\n,]*\np\d)")
+TEXT_PICKLE = re.compile(rb"\A(?:\([dl]p\d|[\]\})]q[\x00-\x08]|c[\w.]+\n\w+\n[(p])")
 COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
@@ -53,14 +53,14 @@ def kind_of(path: Path) -> Kind:
     for magic, name in COMPRESSED.items():
         if head.startswith(magic):
             raise FormatError(f"{path} is compressed with {name}. Decompress it first.")
-    if head and b"\0" not in head and not re.search(rb"[\x01-\x08\x0e-\x1f]", head):
-        return "csv"
     suffix = path.suffix.lower()
     if suffix in (".h5", ".hdf5", ".npz", ".parquet"):
         raise FormatError(
             f"{path} is no {suffix} file, or is damaged: it has {guard.local_file(path):,} bytes and begins "
             f"with {head[:8]!r}. Restore it from its source."
         )
+    if head and b"\0" not in head and not re.search(rb"[\x01-\x08\x0e-\x1f]", head):
+        return "csv"
     raise FormatError(f"{path} is in no known format (it begins with {head[:8]!r}). Supported: {SUPPORTED}.")
 
 

@@ -22,7 +22,7 @@ def public_names() -> Iterator[tuple[str, Any]]:
     """The public names of the package and of its testing tools, with what they stand for."""
     for module in (suture, suture.testing):
         yield module.__name__, module
-        for name in module.__all__:
+        for name in getattr(module, "__all__", ()):
             if not name.startswith("_"):
                 yield f"{module.__name__}.{name}", getattr(module, name)
 

@@ -17,8 +17,8 @@ from suture.data.dataset import Dataset
 from suture.data.findings import Finding
 from suture.spaces import Array, Box
 
-ROWS = 6000
-FEATURES = 96
+ROWS = 3000
+FEATURES = 64
 CHOICES = 64
 RIDGE = 1e-3
 LEAST = 200
@@ -116,7 +116,7 @@ def _edges(data: Dataset, shift: Shift) -> Array:
 
 
 def _vectors(data: Dataset, rows: Array) -> Array:
-    """Observation, next one, change and action of each row side by side, (rows, n); without images."""
+    """Observation, next one and action of each row side by side, (rows, n); without images."""
     leaves = spaces.leaves_of(data.observation_space)
     parts: list[Array] = [np.zeros((len(rows), 0), np.float32)]
     following = spaces.arrays_of(data.next_observation)
@@ -124,7 +124,7 @@ def _vectors(data: Dataset, rows: Array) -> Array:
         leaf = leaves[path]
         if isinstance(leaf, Box) and not leaf.is_image:
             now, after = (a[rows].reshape(len(rows), -1) for a in (array, following[path]))
-            parts += [now, after, after - now]
+            parts += [now, after]
     if len(parts) > 1:
         action = data.action[rows]
         parts.append(action if action.ndim == 2 else np.eye(CHOICES)[np.minimum(action, CHOICES - 1)])

@@ -33,7 +33,11 @@ def settle_endings(
     else:
         terminal, timeout = _read_done(done, episodes, borrowed, reading, found)
         unknown = ~done
-    return _settle_unknown(terminal, timeout, unknown, episodes, log, reading, found)
+    terminal, timeout = _settle_unknown(terminal, timeout, unknown, episodes, log, reading, found)
+    if terminal.all() and bool((episodes.lengths == 1).all()):
+        message = f"All {len(episodes):,} episodes are one decision that ends its episode: a bandit log."
+        found.append(Finding(id="one-step-episodes", severity="info", count=len(episodes), message=message))
+    return terminal, timeout
 
 
 def _explicit(
@@ -110,19 +114,14 @@ def _settle_unknown(
     """Ends without a reason given: as the reading says; bandits terminate, others are unfinished."""
     if not unknown.any():
         return terminal, timeout
-    ends = episodes.last[unknown]
-    if reading.ends is not None:
-        return (
-            (terminal | unknown, timeout) if reading.ends == "termination" else (terminal, timeout | unknown)
-        )
+    if reading.ends == "termination":
+        return terminal | unknown, timeout
+    if reading.ends == "time-limit":
+        return terminal, timeout | unknown
     if reading.episode_length is not None:
         cut = unknown & (episodes.lengths == reading.episode_length)
         timeout, unknown = timeout | cut, unknown & ~cut
     elif _is_bandit(episodes, log):
-        message = (
-            f"All {len(episodes):,} episodes are one decision; each is read as ending by itself (a bandit)."
-        )
-        found.append(at("one-step-episodes", "info", ends, message))
         return terminal | unknown, timeout
     if unknown.any():
         message = (

@@ -28,7 +28,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 TREES = ("observation", "next_observation")
 TABLES = (*TREES, "action", "action_probabilities")
-OGBENCH = {"observation", "action", "terminal"}
+OGBENCH = {"observations", "actions", "terminals"}
 NEORL = {"obs", "action", "next_obs", "reward", "done"}
 D4RL = {"observations", "actions", "rewards"}
 
@@ -75,7 +75,7 @@ def log_of(source: str, names: Iterable[str], read: Callable[[str], Tree], *, hd
     if ignored:
         findings.append(_ignored(ignored))
     layout = _layout(set(chosen.values()), hdf5=hdf5)
-    if set(chosen) == OGBENCH and _ends_with_states(columns["terminal"]):
+    if set(chosen.values()) == OGBENCH and _ends_with_states(columns["terminal"]):
         layout = "OGBench"
         columns["final_state"] = columns.pop("terminal").astype(bool)
         findings.append(_ogbench(int(columns["final_state"].sum())))

@@ -285,7 +285,7 @@ def _stacked(arrays: list[Array]) -> Array:
 def _dataset(path: Path, manifest: dict[str, Any], arrays: dict[str, Array]) -> Dataset:
     trees: dict[str, Any] = {}
     columns: dict[str, Array] = {}
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):
         head, _, rest = name.partition("/")
         if head == "columns":
             columns[rest] = _column(array, manifest["columns"][rest])

@@ -29,10 +29,14 @@ REGISTERED_BY = {
     ),
     "minigrid": ("BabyAI-", "MiniGrid-"),
     "ale_py": ("ALE/",),
+    "benchmarks.evaluators": ("benchmarks/",),
 }  # fmt: skip
 """Module -> how the ids begin that importing it registers."""
-INSTALL = {"Box2D": "gymnasium[box2d]"}
-"""Module -> what to install for it, where that is not the module's name with hyphens."""
+INSTALL = {
+    "ale_py": "ale-py", "Box2D": "gymnasium[box2d]", "gymnasium_robotics": "gymnasium-robotics",
+    "minigrid": "minigrid", "mujoco": "mujoco", "ogbench": "ogbench",
+}  # fmt: skip
+"""Module -> what to install for it. Others are not guessed: a wrong name may be somebody's trap."""
 
 
 def specification(environment: str) -> EnvSpec:
@@ -59,10 +63,14 @@ def specification(environment: str) -> EnvSpec:
 
 
 def advice(error: ImportError) -> str:
-    """What to install so that an import succeeds."""
+    """What to do so that an import succeeds."""
     absent = (error.name or str(error)).partition(".")[0]
-    wanted = INSTALL.get(absent, absent.replace("_", "-"))
-    return f"the module {absent!r} is neither installed nor on the path. Try: pip install '{wanted}'"
+    if absent in INSTALL:
+        return f"the module {absent!r} is not installed. Try: pip install '{INSTALL[absent]}'"
+    return (
+        f"the module {absent!r} is neither installed nor on the path. "
+        "If it lies in this folder, try: PYTHONPATH=. suture evaluate ..."
+    )
 
 
 def make_vector(environment: str | Make, count: int, *, processes: bool = False) -> Vector:

@@ -7,4 +7,68 @@ run = suture.train(suture.IQL(), data, steps=30_000, out="runs/first")
 action = run.policy.act(observation)
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from suture.algorithms.base import Algorithm
+    from suture.algorithms.bc import BC, FilteredBC
+    from suture.algorithms.iql import IQL
+    from suture.data.dataset import Dataset
+    from suture.data.load import load
+    from suture.data.log import Reading
+    from suture.evaluation.evaluate import evaluate
+    from suture.training.outcome import Outcome
+    from suture.training.run import Run, open_run
+    from suture.training.settings import Settings
+    from suture.training.sweep import Sweep
+    from suture.training.train import train
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "BC",
+    "IQL",
+    "Algorithm",
+    "Dataset",
+    "FilteredBC",
+    "Outcome",
+    "Reading",
+    "Run",
+    "Settings",
+    "Sweep",
+    "__version__",
+    "evaluate",
+    "load",
+    "open_run",
+    "train",
+]
+
+_HOMES = {
+    "algorithms.base": ("Algorithm",),
+    "algorithms.bc": ("BC", "FilteredBC"),
+    "algorithms.iql": ("IQL",),
+    "data.dataset": ("Dataset",),
+    "data.load": ("load",),
+    "data.log": ("Reading",),
+    "evaluation.evaluate": ("evaluate",),
+    "training.outcome": ("Outcome",),
+    "training.run": ("Run", "open_run"),
+    "training.settings": ("Settings",),
+    "training.sweep": ("Sweep",),
+    "training.train": ("train",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names load when first used: `import suture` itself imports nothing heavy."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'suture' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"suture.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

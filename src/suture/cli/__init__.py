@@ -1,0 +1,217 @@
+"""The `suture` command. Each function parses nothing, computes nothing: it calls the API and prints.
+
+Exit codes: 0 done; 1 error; 2 refused input; 3 training ended NON_FINITE or DIVERGED; 75 pre-empted.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from suture import __version__
+from suture.cli.options import Flag, ReadingOptions, arg, options_of, parse_sweep
+from suture.config import nearest
+from suture.errors import ConfigError, SchemaNeeded, SutureError
+
+DataPath = Annotated[tyro.conf.Positional[Path], arg("the log: a file or a folder", metavar="DATA")]
+RunPath = Annotated[tyro.conf.Positional[Path], arg("a run folder", metavar="RUN")]
+Reads = tyro.conf.OmitArgPrefixes[ReadingOptions]
+Json = Annotated[Flag, arg("print one JSON object")]
+
+
+def inspect(data: DataPath, reading: Reads = ReadingOptions(), json: Json = False) -> int:  # noqa: B008
+    """Show what a log holds and everything that the gate finds in it."""
+    from suture.data.load import load
+    from suture.data.summary import summarise
+    from suture.report.inspection import render
+
+    dataset = load(data, schema=reading.schema, reading=reading.reading, admit=False)
+    summary = summarise(dataset)
+    _print_json(summary) if json else _print(render(summary, str(data)))
+    return 2 if dataset.errors else 0
+
+
+def convert(data: DataPath, out: Annotated[tyro.conf.Positional[Path], arg("a new folder", metavar="OUT")],
+            reading: Reads = ReadingOptions()) -> int:  # noqa: B008  # fmt: skip
+    """Settle a log once and store it for memory-mapped training; appends to a folder of the same spaces."""
+    from suture.data.formats import native
+    from suture.data.load import load
+
+    dataset = load(data, schema=reading.schema, reading=reading.reading)
+    (native.append if native.is_store(out) else native.write)(dataset, out)
+    print(f"{out}: {len(dataset):,} transitions in {dataset.episodes:,} episodes.")
+    return 0
+
+
+def evaluate(
+    run: RunPath,
+    env: Annotated[str, arg("Gymnasium id, with the module that registers it where needed (module:Id-v0)")],
+    episodes: Annotated[int, arg("episodes for each member")] = 100,
+    seed: Annotated[int, arg("seed of the initial states")] = 0,
+    sample: Annotated[Flag, arg("draw actions from the policy instead of taking its mode")] = False,
+    json: Json = False,
+) -> int:
+    """Play a trained policy in an environment: mean return, standard error, 95 % interval."""
+    from suture.evaluation.evaluate import evaluate as play
+    from suture.report.scores import render
+    from suture.training.run import open_run
+
+    opened = open_run(run)
+    evaluation = play(opened, env, episodes=episodes, seed=seed, sample=sample)
+    _print_json(evaluation.to_json()) if json else _print(render(evaluation, opened.members))
+    return 0
+
+
+def demo(
+    out: Annotated[Path | None, arg("folder for the log and the runs; default: runs/demo")] = None,
+) -> int:
+    """Stitch: learn from a log in which no single episode reaches the goal a policy that does."""
+    from suture.cli.demo import run_demo
+
+    return run_demo(out or Path("runs/demo"))
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Where the run goes and what its members are."""
+
+    out: Annotated[Path | None, arg("run folder; default: the next free runs/NAME-0001")] = None
+    resume: Annotated[Flag, arg("continue the run in --out from its newest whole checkpoint, exactly")] = (
+        False
+    )
+    seeds: Annotated[int, arg("members that differ in the seed alone, in one program")] = 1
+    seed: Annotated[int, arg("the first seed")] = 0
+    sweep: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        arg("FIELD=v1,v2: members for each value, in one program; repeat for a grid"),
+    ] = ()
+    same_device: Annotated[Flag, arg("refuse to resume on another device or with other versions")] = False
+
+
+def train(arguments: list[str]) -> int:
+    """Train an algorithm on a log; `suture train NAME --help` lists every field."""
+    from suture.algorithms.table import ALGORITHMS, algorithm_named
+    from suture.training.settings import Settings
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        return _list_algorithms(ALGORITHMS)
+    kind = algorithm_named(arguments[0])
+    groups = {
+        "run": RunOptions,
+        "algorithm": options_of(kind),
+        "settings": options_of(Settings),
+        "log": ReadingOptions,
+    }
+    command = dataclasses.make_dataclass(
+        "Train",
+        [("data", DataPath), *((n, tyro.conf.OmitArgPrefixes[g], dataclasses.field(default=g())) for n, g in groups.items())],
+    )  # fmt: skip
+    title = (
+        f"{(kind.__doc__ or '').strip()}\n\nOptions of the algorithm, of the run, and of how the log is read:"
+    )
+    chosen: Any = tyro.cli(command, prog=f"suture train {kind.name}", description=title, args=arguments[1:])
+    return _train(kind, chosen)
+
+
+def _train(kind: Any, chosen: Any) -> int:
+    from suture.cli.progress import Bar
+    from suture.data.load import load
+    from suture.training.settings import Settings
+    from suture.training.sweep import Sweep
+    from suture.training.train import train
+
+    options: RunOptions = chosen.run
+    try:
+        grid = parse_sweep(options.sweep)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    algorithm, settings = kind(**vars(chosen.algorithm)), Settings(**vars(chosen.settings))
+    sweep = Sweep(algorithm, seeds=options.seeds, seed=options.seed, **grid)
+    data = load(chosen.data, schema=chosen.log.schema, reading=chosen.log.reading)
+    with Bar(kind.name) as watch:
+        run = train(sweep, data, out=options.out, resume=options.resume, settings=settings, watch=watch,
+                    same_device=options.same_device)  # fmt: skip
+    print(run.path)
+    return run.outcome.exit_code if run.outcome else 1
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "inspect": inspect, "convert": convert, "train": train, "evaluate": evaluate, "demo": demo,
+}  # fmt: skip
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns the exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        return _list_commands()
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    if arguments[0] not in COMMANDS:
+        raise ConfigError(f"There is no command {arguments[0]!r}.{nearest(arguments[0], COMMANDS)}")
+    command = COMMANDS[arguments[0]]
+    if command is train:
+        return train(arguments[1:])
+    return tyro.cli(command, prog=f"suture {arguments[0]}", args=arguments[1:])
+
+
+def main() -> None:
+    """Entry point: errors become one message and an exit code."""
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except SchemaNeeded as error:
+        print(json.dumps(error.proposal, indent=2))
+        _fail(error)
+    except SutureError as error:
+        _fail(error)
+    except BrokenPipeError:  # the reader of our output has gone (| head): nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(error: SutureError) -> None:
+    sys.stdout.flush()
+    print(f"suture: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value))
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(renderable)
+
+
+def _first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def _list_commands() -> int:
+    from suture.report.listing import listing
+
+    rows = [(f"suture {name}", _first_line(function)) for name, function in COMMANDS.items()]
+    _print(
+        listing(
+            "From logged experience to policies that can be trusted.",
+            rows,
+            "suture COMMAND --help explains one.",
+        )
+    )
+    return 0
+
+
+def _list_algorithms(algorithms: dict[str, Any]) -> int:
+    from suture.report.listing import listing
+
+    rows = [(f"suture train {name}", _first_line(kind)) for name, kind in algorithms.items()]
+    footer = "suture train NAME DATA trains on a log; suture train NAME --help explains every field."
+    _print(listing("Algorithms", rows, footer))
+    return 0

@@ -1,0 +1,70 @@
+"""Command-line options made from the dataclasses that they set, with meaning, unit and source as help."""
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from suture.config import bounds_of, fields_of, types_of
+from suture.data.log import Ends, Reading
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+
+
+def arg(help: str, **more: Any) -> Any:
+    """The annotation of one option."""
+    return tyro.conf.arg(help=help, **more)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadingOptions:
+    """What you know about the log where its evidence is ambiguous or absent."""
+
+    schema: Annotated[str | None, arg("what the columns of a CSV or Parquet file mean (JSON)")] = None
+    ends: Annotated[Ends | None, arg("what an end means for which the file gives no reason")] = None
+    episode_length: Annotated[int | None, arg("rows per episode, for a log without any flag of ends")] = None
+    action_bounds: Annotated[
+        tuple[float, float] | Literal["observed"] | None,
+        arg("bounds of every action dimension; 'observed' accepts what the log shows"),
+    ] = None
+    discrete: Annotated[bool | None, arg("whether actions are choices (True) or numbers (False)")] = None
+    drop_duplicates: Annotated[Flag, arg("leave repeated episodes out")] = False
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(**{name: getattr(self, name) for name in fields_of(Reading)})
+
+
+def options_of(kind: type) -> type:
+    """A dataclass with the fields of a configuration class, explained for `--help`."""
+    kinds, made = types_of(kind), list[Any]()
+    for name, field in fields_of(kind).items():
+        option = Annotated[_option_type(kinds[name]), arg(_explain(field))]
+        made.append((name, option, dataclasses.field(default=field.default)))
+    return dataclasses.make_dataclass(kind.__name__, made, frozen=True)
+
+
+def _option_type(kind: Any) -> Any:
+    return Flag if kind is bool else kind
+
+
+def _explain(field: "dataclasses.Field[Any]") -> str:
+    bounds = bounds_of(field)
+    text = bounds.help
+    details = [part for part in (bounds.unit, str(bounds)) if part]
+    text += f" [{'; '.join(details)}]" if details else ""
+    return text + (f" (source: {bounds.source})" if bounds.source else "")
+
+
+def parse_sweep(texts: tuple[str, ...]) -> dict[str, list[float]]:
+    """('expectile=0.7,0.9',) -> {'expectile': [0.7, 0.9]}; `ValueError` names what is malformed."""
+    grid: dict[str, list[float]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        try:
+            grid[name.strip().replace("-", "_")] = [float(value) for value in values.split(",")]
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ValueError(f"--sweep takes FIELD=v1,v2 such as expectile=0.7,0.9; found {text!r}.")
+    return grid

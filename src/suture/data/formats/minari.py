@@ -47,7 +47,7 @@ def read(path: Path, *, source: str | None = None) -> Log:
     with Hdf5(member(folder, DATA)) as file:
         columns, episodes = _episodes(file, source)
     if start:
-        columns["action"] = columns["action"] - start
+        columns["action"] = np.where(columns["final_state"], 0, columns["action"] - start)
     findings = (_environment(),) if "env_spec" in metadata else ()
     return Log(
         source=source, layout="Minari", **columns, episode=episodes,

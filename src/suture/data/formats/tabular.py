@@ -196,8 +196,11 @@ def _numbers(table: pl.LazyFrame, schema: Schema, rows: int, source: str) -> dic
         for name, mask in nulls.items():
             empty[name] += int((mask if name in schema.observation else mask & ~final_state[part]).sum())
         for group, names in groups.items():
+            block = arrays[group][part]
+            block[:] = batch.select(names).to_numpy(order="fortran")
             for dimension, name in enumerate(names):
-                arrays[group][part, dimension] = batch[name].fill_null(0).to_numpy()
+                if name in nulls:
+                    block[nulls[name], dimension] = 0
         if listed:
             lists = _matrix(batch[schema.action_probabilities[0]], final_state[part], source)
             arrays.setdefault("action_probabilities", np.zeros((rows, lists.shape[1]), np.float32))

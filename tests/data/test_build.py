@@ -203,6 +203,20 @@ def test_bounds_are_read_from_the_range_of_actions(scale: float, bounds: tuple[i
     assert ("action-bounds" in ids(data, "warning")) == (scale == 1.37)
 
 
+def test_a_dimension_that_is_little_used_shares_the_unit_bounds() -> None:
+    action = np.random.default_rng(0).uniform(-1, 1, (900, 2)) * [0.999, 0.2]
+    action[0, 0] = 0.999
+    data = built(changed(walk_log((900,)), action=action, action_space=None))
+    assert isinstance(data.action_space, spaces.Box)
+    assert (data.action_space.low, data.action_space.high) == ((-1.0, -1.0), (1.0, 1.0))
+
+
+def test_a_next_observation_that_stands_in_for_a_missing_one_is_not_judged() -> None:
+    observation = np.ones((3, 1)) * [[1], [np.nan], [2]]
+    log = changed(walk_log((1, 1, 1)), observation=observation, next_observation=None)
+    assert [f.count for f in built(log).findings if f.id == "non-finite"] == [1]
+
+
 def test_images_choices_and_dicts_pass() -> None:
     rng = np.random.default_rng(0)
     tree: dict[str, Any] = {

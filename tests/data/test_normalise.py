@@ -33,7 +33,8 @@ def test_the_validation_part_does_not_matter_d15() -> None:
     assert Normaliser.fit(parts.train).to_json() == before
 
 
-def test_a_constant_column_is_only_centred_d15() -> None:
+def test_a_constant_column_is_only_centred_d15(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("suture.data.normalise.CHUNK_BYTES", 8 * 3 * 7)
     data = dataset_of((50,))
     np.asarray(data.observation)[:, 1] = np.float32(0.1)
     affine = Normaliser.fit(TrainPart(data)).observation[""]

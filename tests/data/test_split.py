@@ -58,6 +58,13 @@ def test_an_entity_that_changes_within_an_episode_is_refused() -> None:
         split(data, by="entity:patient")
 
 
+def test_entities_that_share_an_episode_cannot_be_divided_d14() -> None:
+    data = dataset_of((3, 3, 3)).take_episodes(np.array([0, 1, 0, 2]))
+    data = dataclasses.replace(data, columns={"robot": np.repeat([1, 1, 2, 2], 3)})
+    with pytest.raises(DataRefused, match="drop_duplicates"):
+        split(data, fraction=0.5, by="entity:robot")
+
+
 def test_the_latest_episodes_validate() -> None:
     data = dataset_of((2,) * 10)
     hour = np.repeat(np.array([5, 1, 9, 3, 7, 2, 8, 4, 6, 0]), 2)
@@ -86,6 +93,12 @@ def test_hashes_tell_columns_rows_and_orders_apart() -> None:
     assert len(set(hash_rows(one, two)) | set(hash_rows(two, one)) | set(hash_rows(one))) == 3 * 8
     grid = np.stack(np.meshgrid(*[np.arange(64.0)] * 3), -1).reshape(-1, 3)
     assert len(np.unique(hash_rows(grid))) == 64**3
+
+
+def test_an_episode_is_its_transitions_in_their_order() -> None:
+    data = dataset_of((2, 2, 1))
+    rows = np.arange(1, 11, dtype=np.uint64)[[0, 1, 1, 0, 0]]
+    assert len(set(hash_episodes(data, rows).tolist())) == 3
 
 
 def test_two_logs_with_a_common_episode_are_refused_d14() -> None:

@@ -179,6 +179,20 @@ def test_d8_a_state_that_steps_reach_too_is_believed() -> None:
     assert built(log).has_next.all()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_d9_rewards_that_fit_poorly_at_the_edges_are_not_suspected(seed: int) -> None:
+    """Starts far from where steps lead: the own model errs there, and so does that of the row before."""
+    log = walk_log((30,) * 20, seed=seed)
+    start = np.repeat(np.arange(30)[None] == 0, 20, axis=0).reshape(-1)
+    reward = np.array(log.reward) - 20.0 * start
+    assert "shifted-rewards" not in ids(built(changed(log, reward=reward)))
+
+
+def test_d9_fits_that_are_all_good_are_not_told_apart() -> None:
+    """A column that both alignments explain to one part in ten thousand is no evidence."""
+    assert "shifted-rewards" not in ids(built(walk_log((30,) * 20, seed=8, action_dimensions=3)))
+
+
 @pytest.mark.parametrize("shift", [-1, 1])
 def test_d9_rewards_shifted_by_one_are_named(shift: int) -> None:
     log = walk_log((30,) * 20)

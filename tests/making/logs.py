@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from suture.data.build import build
 
 from suture import spaces
+from suture.data.build import build
 from suture.data.dataset import Dataset
 from suture.data.log import Log, Reading
 

@@ -25,6 +25,7 @@ LEAST = 200
 EDGES = 10
 WEAK = 0.6
 INSIDE = 4.0
+SLIGHT = 0.01
 AT_EDGES = 2.0
 Shift = Literal[-1, 0, 1]
 Floats = NDArray[np.float64]
@@ -49,15 +50,11 @@ class _Transitions:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Fit:
-    """A reward model of one alignment, and what it leaves unexplained.
-
-    unexplained: share of the variance.   usual: below it lie 95 % of the absolute errors.
-    """
+    """A reward model of one alignment, and the share of variance that it leaves unexplained."""
 
     shift: Shift
     weights: Floats
     unexplained: float
-    usual: float
 
     def error(self, features: _Transitions, reward: Floats, rows: Array) -> float:
         """Median absolute error at the given rows."""
@@ -89,16 +86,12 @@ def find_shifted_rewards(data: Dataset, found: list[Finding]) -> None:
 
 
 def _fits_better(features: _Transitions, reward: Floats, own: _Fit, other: _Fit, edges: Array) -> bool:
-    """Within episodes clearly; or at their edges, where the neighbour is of another episode.
-
-    There its errors must be usual ones, and the own transition's larger.
-    """
-    if own.unexplained > INSIDE * other.unexplained:
+    """Within episodes clearly; or at their edges, where the neighbour is of another episode."""
+    if own.unexplained > max(INSIDE * other.unexplained, SLIGHT):
         return True
     if len(edges) < EDGES:
         return False
-    there = other.error(features, reward, edges)
-    return there <= other.usual and own.error(features, reward, edges) > AT_EDGES * there
+    return own.error(features, reward, edges) > AT_EDGES * other.error(features, reward, edges)
 
 
 def _inner_rows(data: Dataset) -> Array:
@@ -138,6 +131,5 @@ def _fit(features: _Transitions, reward: Floats, rows: Array, shift: Shift) -> _
     gram = learn.T @ learn + RIDGE * len(learn) * np.eye(learn.shape[1])
     weights = np.asarray(np.linalg.solve(gram, learn.T @ target[::2]), np.float64)
     variance = float(np.var(target[1::2]))
-    error = np.abs(score @ weights - target[1::2])
-    unexplained = float(np.square(error).mean()) / variance if variance > 0 else 1.0
-    return _Fit(shift, weights, unexplained, float(np.percentile(error, 95)))
+    error = float(np.square(score @ weights - target[1::2]).mean())
+    return _Fit(shift, weights, error / variance if variance > 0 else 1.0)

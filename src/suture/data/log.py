@@ -53,8 +53,9 @@ class Log:
 class Reading:
     """What the user says about a log where its evidence is ambiguous or absent. None: go by the evidence.
 
-    ends: what an ambiguous end (`done`, `boundary`) means.
-    episode_length: rows per episode, for a log without any flag of ends.
+    ends: what an ambiguous end (`done`, `boundary`, a label that changes) means; "time-limit" also rereads
+        `terminal` where all of them lie at one length.
+    episode_length: the time limit: episodes are divided where they reach it, and truncated there.
     action_bounds: (low, high) of every action dimension, or "observed" to accept the observed range.
     discrete: whether actions are choices.
     drop_duplicates: leave repeated episodes out.

@@ -157,19 +157,19 @@ def _chunks(array: Array) -> Iterator[NDArray[np.float64]]:
 
 
 def _moments(array: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation per element, in one pass; the deviation of a constant is exactly 0.
+    """Mean and standard deviation per element, in one pass; of a constant float32 it is exactly 0.
 
     Source: Chan, Golub & LeVeque 1979, pairwise merging of means and squared deviations.
     """
     count, mean = 0, np.zeros(array.shape[1:])
-    squares, low, high = np.zeros_like(mean), np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
+    squares = np.zeros_like(mean)
     for chunk in _chunks(array):
         centre, total = chunk.mean(0), count + len(chunk)
         step = centre - mean
         squares += np.square(chunk - centre).sum(0) + np.square(step) * (count * len(chunk) / total)
         mean += step * (len(chunk) / total)
-        low, high, count = np.minimum(low, chunk.min(0)), np.maximum(high, chunk.max(0)), total
-    return mean, np.where(low == high, 0.0, np.sqrt(squares / max(count, 1)))
+        count = total
+    return mean, np.sqrt(squares / max(count, 1))
 
 
 def _standardise(data: Dataset, epsilon: float) -> dict[str, Affine]:

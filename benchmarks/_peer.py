@@ -1,0 +1,126 @@
+"""d3rlpy's results for the scores: trained in its own environment, played in ours, kept in results/peer/.
+
+A run is kept as one small JSON file with its seed, versions, the fingerprint of the data and the return of
+every episode, so that it is made once. A file that belongs to other data or settings is not used.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suture.data.dataset import Dataset
+from suture.errors import SutureError
+from suture.evaluation.rollout import Act, rollout
+from suture.storage import atomic
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "peer"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PeerRun:
+    """What one of the peer's runs is asked for."""
+
+    task: str
+    environment: str
+    algorithm: str
+    steps: int
+    seed: int
+    episodes: int
+    expectile: float
+    inverse_temperature: float
+
+    @property
+    def file(self) -> Path:
+        return RESULTS / f"{self.task}-{self.algorithm}-{self.steps}-seed{self.seed}.json"
+
+
+def python() -> Path:
+    """The interpreter of the peer's environment: SUTURE_PEER, or what `make bench` builds."""
+    return Path(os.environ.get("SUTURE_PEER", HERE.parent / ".peer" / "bin" / "python"))
+
+
+def returns_of(run: PeerRun, data: Dataset, *, train: bool) -> dict[str, Any] | None:
+    """The kept result of a run; where there is none, the result of training now, or None."""
+    asked = {**dataclasses.asdict(run), "fingerprint": data.fingerprint}
+    if run.file.is_file():
+        kept = json.loads(run.file.read_text(encoding="utf-8"))
+        if all(kept.get(name) == value for name, value in asked.items()):
+            return kept
+    if not train or not python().is_file():
+        return None
+    result = asked | _train(run, data)
+    run.file.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_file(run.file, (json.dumps(result) + "\n").encode(), point="peer")
+    return result
+
+
+def _train(run: PeerRun, data: Dataset) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "data.npz", Path(folder) / "policy.npz"
+        np.savez(source, **export(data))
+        settings = run.algorithm, run.steps, run.seed, run.expectile, run.inverse_temperature
+        command = ["nice", python(), HERE / "peer_d3rlpy.py", source, target, *settings]
+        done = subprocess.run(
+            list(map(str, command)), env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise SutureError(f"d3rlpy's run {run.file.stem} failed:\n{done.stderr[-2000:]}")
+        with np.load(target) as file:
+            policy = {name: file[name] for name in file.files}
+    evaluation = rollout(
+        acting(policy), run.environment, episodes=run.episodes, environments=run.episodes, seed=0
+    )
+    return {
+        "versions": policy["versions"].tolist(),
+        "transitions": int(policy["transitions"]),
+        "updates_per_second": round(run.steps / float(policy["seconds"]), 1),
+        "clipped": float(evaluation.clipped[0]),
+        "returns": evaluation.returns[0].tolist(),
+    }
+
+
+def export(data: Dataset) -> dict[str, Any]:
+    """A dataset as the peer reads it: settled columns, the last next observations, and our scales."""
+    observation = np.asarray(data.observation, np.float32)
+    last = data.episode_start[1:] - 1
+    space: Any = data.action_space
+    return {
+        "observation": observation, "action": np.asarray(data.action, np.float32), "reward": data.reward,
+        "terminated": data.terminated, "episode_start": data.episode_start,
+        "final_observation": np.asarray(data.next_observation, np.float32)[last],
+        "has_final": data.has_next[last],
+        "mean": observation.mean(axis=0, dtype=np.float64), "std": observation.std(axis=0, dtype=np.float64),
+        "low": np.array(space.low, np.float32), "high": np.array(space.high, np.float32),
+    }  # fmt: skip
+
+
+def acting(policy: dict[str, Any]) -> Act:
+    """The peer's policy in NumPy: observations (..., n) to actions.
+
+    Raises SutureError where it does not answer as the peer did.
+    """
+    layers = [
+        (policy[f"weight{number}"], policy[f"bias{number}"])
+        for number in range(sum(name.startswith("weight") for name in policy))
+    ]
+    low, high = policy["low"], policy["high"]
+
+    def act(observation: Any) -> Any:
+        hidden = ((observation - policy["mean"]) / policy["scale"]).astype(np.float32)
+        for weight, bias in layers[:-1]:
+            hidden = np.maximum(hidden @ weight + bias, 0.0)
+        weight, bias = layers[-1]
+        return low + (np.tanh(hidden @ weight + bias) + 1) / 2 * (high - low)
+
+    miss = float(np.abs(act(policy["observation"]) - policy["action"]).max())
+    if miss > 1e-3 * float((high - low).max()):
+        raise SutureError(f"The peer's policy was misread: its actions differ from d3rlpy's by {miss:g}.")
+    return act

@@ -132,6 +132,13 @@ def endless_group(file: h5py.File, folder: Path) -> None:
     group["again"] = group
 
 
+def huge_chunk(file: h5py.File, folder: Path) -> None:
+    """Few rows, in a chunk that would need 400 MB to be read."""
+    options = {"chunks": (1 << 24, 3), "maxshape": (None, 3), "compression": "gzip"}
+    data = file.create_dataset("observations", (ROWS, 3), "f8", **options)
+    data.id.write_direct_chunk((0, 0), b"short")
+
+
 def inflating_chunk(file: h5py.File, folder: Path) -> None:
     """A chunk that declares 240 bytes and inflates to 64 MiB."""
     data = file.create_dataset("observations", (ROWS, 3), "f4", chunks=(ROWS, 3), compression="gzip")
@@ -152,6 +159,7 @@ LINKED += [soft_group_to_external, group_is_soft_link]
 STORED = [external_storage, virtual, variable_text, variable_length, references, region_references]
 STORED += [records, opaque, named_type, unknown_filter]
 BOMBS = [shape_bomb, contiguous_bomb, many_names_of_one_array, endless_group, inflating_chunk]
+BOMBS += [huge_chunk]
 
 
 @pytest.mark.parametrize("attack", [*LINKED, *STORED, *BOMBS], ids=lambda attack: attack.__name__)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from suture.data.formats import npz, read
-from suture.errors import FormatError, HostileFile
+from suture.data.formats import guard, npz, read
+from suture.errors import FormatError, HostileFile, OutOfBudget
 
 ROWS = 10
 
@@ -86,6 +86,26 @@ def test_d22_a_link_as_member_is_refused(tmp_path: Path) -> None:
         file.writestr(link, "/etc/hostname")
     with pytest.raises(HostileFile, match="symbolic link"):
         npz.read(tmp_path / "log.npz")
+
+
+def test_d21_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+    path = packed(tmp_path / "log.npz", HONEST)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(HostileFile, match="encrypted"):
+        npz.read(path)
+
+
+def test_d21_more_members_than_any_log_has_are_refused(tmp_path: Path) -> None:
+    path = packed(tmp_path / "log.npz", {f"{number}.npy": b"" for number in range(10_001)})
+    with pytest.raises(HostileFile, match="10,001 members"):
+        npz.read(path)
+
+
+def test_more_than_the_memory_is_out_of_budget() -> None:
+    with pytest.raises(OutOfBudget, match=r"needs .* this machine has"):
+        guard.check_declared("log.npz", 1 << 60, 1 << 59)
 
 
 def test_d21_two_members_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -186,6 +187,19 @@ def test_s11_lines_are_appended_whole_and_a_torn_one_is_reported(tmp_path: Path)
     assert atomic.whole_lines(path) == (["one", "two"], "thr")
     with pytest.raises(ValueError, match="line break"):
         atomic.append_line(path, "a\nb")
+
+
+def test_s3_a_line_written_in_part_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    atomic.append_line(path, "one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            atomic.append_line(path, "a line that does not fit")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "one\n"
 
 
 def test_make_folder_syncs_every_new_level(tmp_path: Path) -> None:

@@ -174,6 +174,15 @@ def test_d17_d18_a_bad_shard_is_named_and_can_be_left_out(tmp_path: Path, how: s
     assert not found.errors
 
 
+def test_d18_a_large_store_is_checked_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "VERIFY_BELOW", 100)
+    native.write(dataset(), tmp_path / "store")
+    damage(tmp_path / "store" / "shard-000000.safetensors", "flipped")
+    assert len(native.open(tmp_path / "store")) == 60
+    with pytest.raises(FormatError, match="is corrupted"):
+        native.open(tmp_path / "store", check=True)
+
+
 def test_d18_where_nothing_is_whole_nothing_is_opened(tmp_path: Path) -> None:
     native.write(dataset(), tmp_path / "store")
     damage(tmp_path / "store" / "shard-000000.safetensors", "flipped")

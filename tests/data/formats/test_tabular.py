@@ -88,6 +88,9 @@ def test_a_row_without_action_is_a_final_state(tmp_path: Path) -> None:
     log = read(tmp_path, u=[0.5, -0.5, None, 1.0, None], r=[1, 2, None, 4, None], t=[0, 1, None, 0, None])
     np.testing.assert_array_equal(log.final_state, [False, False, True, False, True])
     assert log.findings == ()
+    long = {name: [0.5] * 14 for name in ("x", "y", "r", "who")}
+    steps = {"e": ["a"] * 10 + ["b"] * 4, "t": [*range(10), 0, 1, 2, None], "u": [0.5] * 13 + [None]}
+    assert read(tmp_path, **long, **steps).findings == ()
     refused(tmp_path, "action is empty in 1 rows that are not the last", u=[0.5, None, 0.25, 1.0, -1.0])
     refused(tmp_path, r"cells are empty: 'r' in 1 rows", u=[0.5, -0.5, None, 1, 1], r=[1, None, None, 4, 5])
 
@@ -251,8 +254,9 @@ def test_d20_patterns_and_partitions_in_a_path_mean_nothing(tmp_path: Path) -> N
         tabular.read(tmp_path / "*.csv", schema=SCHEMA)
     folder = tmp_path / "e=hive"
     folder.mkdir()
-    path = table(folder / "[log].parquet")
-    np.testing.assert_array_equal(tabular.read(path, schema=SCHEMA).episode, [2, 2, 2, 1, 1])
+    for suffix in ("csv", "parquet"):
+        path = table(folder / f"[log].{suffix}")
+        np.testing.assert_array_equal(tabular.read(path, schema=SCHEMA).episode, [2, 2, 2, 1, 1])
 
 
 def test_an_empty_table_says_so(tmp_path: Path) -> None:

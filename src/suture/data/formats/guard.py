@@ -101,8 +101,6 @@ class Npz:
         try:
             with self._zip.open(member.info) as file:
                 array = np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_ARRAY_HEADER)
-                if file.read(1):
-                    raise FormatError(f"{self.path}, array {name!r} has bytes after its data.")
         except UNREADABLE as error:
             raise self._damaged(error, name) from error
         return array.astype(array.dtype.newbyteorder("="), copy=False)

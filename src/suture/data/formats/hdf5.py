@@ -21,14 +21,13 @@ from suture.errors import FormatError, HostileFile
 from suture.spaces import Array, Tree
 
 _low = cast(Any, h5py)  # h5py's own low-level modules come without type stubs
-h5d, h5g, h5l, h5o, h5t, h5z = _low.h5d, _low.h5g, _low.h5l, _low.h5o, _low.h5t, _low.h5z
+h5d, h5g, h5l, h5o, h5z = _low.h5d, _low.h5g, _low.h5l, _low.h5o, _low.h5z
 MAX_DEPTH = 8
 MAX_NAMES = 1_000_000
 FILTERS = {
     h5z.FILTER_DEFLATE: "gzip", h5z.FILTER_SHUFFLE: "shuffle", h5z.FILTER_FLETCHER32: "fletcher32",
     h5z.FILTER_LZF: "lzf", h5z.FILTER_SCALEOFFSET: "scale-offset", h5z.FILTER_NBIT: "n-bit",
 }  # fmt: skip
-CLASSES = (h5t.INTEGER, h5t.FLOAT, h5t.ENUM)
 LINKS = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
 
 
@@ -127,7 +126,10 @@ class Hdf5:
         dataset = h5py.Dataset(found)
         kind: np.dtype[Any] = self._guarded(lambda: dataset.dtype, path)
         if kind.kind not in NUMBERS:
-            raise HostileFile(f"{where} holds {kind}, expected numbers.")
+            raise HostileFile(
+                f"{where} holds text, references, objects or records ({kind}), expected numbers. "
+                "It was not read."
+            )
         self._declared += math.prod(dataset.shape) * kind.itemsize
         check_declared(where, self._declared, self.size)
         if math.prod(dataset.shape):
@@ -141,7 +143,7 @@ def _encoded(name: str) -> bytes:
 
 
 def _check_storage(where: str, dataset: Any) -> None:
-    """Refuse what reads other files or runs plug-ins, and what are no numbers, from the header alone."""
+    """Refuse what reads other files or runs plug-ins, from the header alone."""
     creation = dataset.get_create_plist()
     if creation.get_layout() == h5d.VIRTUAL:
         raise HostileFile(
@@ -158,10 +160,6 @@ def _check_storage(where: str, dataset: Any) -> None:
                 f"{where} needs the filter {code}, which would be loaded as a plug-in. "
                 f"Rewrite it with one of {', '.join(FILTERS.values())}, or none."
             )
-    if dataset.get_type().get_class() not in CLASSES:
-        raise HostileFile(
-            f"{where} holds text, references, objects or records, expected numbers. Nothing of it was read."
-        )
 
 
 def _check_chunks(where: str, dataset: h5py.Dataset, size: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
+from suture.algorithms import fields
 from suture.algorithms.base import Algorithm, Batch, Metrics, Spec, Trainable, scalars
 from suture.config import bounded
 from suture.data.dataset import Dataset
@@ -33,12 +34,10 @@ class BC(Algorithm[BCState]):
     name: ClassVar[str] = "bc"
     needs: ClassVar[frozenset[str]] = frozenset({"observation", "action"})
 
-    head: Head = bounded("gaussian", help="distribution of continuous actions; choices are categorical")
-    hidden: tuple[int, ...] = bounded(
-        (256, 256), at_least=1, unit="units", help="widths of the hidden layers"
-    )
-    learning_rate: float = bounded(3e-4, above=0.0, help="Adam step size")
-    dropout: float = bounded(0.0, at_least=0.0, below=1.0, traced=False, help="share of hidden units dropped")
+    head: Head = fields.head()
+    hidden: tuple[int, ...] = fields.hidden()
+    learning_rate: float = fields.learning_rate("the policy")
+    dropout: float = fields.dropout()
 
     def _adam(self) -> optax.GradientTransformation:
         return optax.adam(self.learning_rate)

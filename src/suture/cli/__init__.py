@@ -101,19 +101,14 @@ def train(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         return _list_algorithms(ALGORITHMS)
     kind = algorithm_named(arguments[0])
-    groups = {
-        "run": RunOptions,
-        "algorithm": options_of(kind),
-        "settings": options_of(Settings),
-        "log": ReadingOptions,
-    }
-    command = dataclasses.make_dataclass(
-        "Train",
-        [("data", DataPath), *((n, tyro.conf.OmitArgPrefixes[g], dataclasses.field(default=g())) for n, g in groups.items())],
-    )  # fmt: skip
-    title = (
-        f"{(kind.__doc__ or '').strip()}\n\nOptions of the algorithm, of the run, and of how the log is read:"
-    )
+    algorithm, settings = options_of(kind), options_of(Settings)
+    groups = {"run": RunOptions, "algorithm": algorithm, "settings": settings, "log": ReadingOptions}
+    fields: list[Any] = [
+        (name, tyro.conf.OmitArgPrefixes[group], dataclasses.field(default=group()))
+        for name, group in groups.items()
+    ]
+    command = dataclasses.make_dataclass("Train", [("data", DataPath), *fields])
+    title = f"{(kind.__doc__ or '').strip()}\n\nOptions: the run, the algorithm, its settings, the log."
     chosen: Any = tyro.cli(command, prog=f"suture train {kind.name}", description=title, args=arguments[1:])
     return _train(kind, chosen)
 

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -55,14 +56,14 @@ def _tell_log(console: Console, data: Dataset) -> None:
     proof = certificate(data)
     console.print(
         f"[bold]The log[/bold]: {proof['episodes']:,} episodes of a maze, {len(data):,} transitions.\n"
-        f"  {proof['from_start']:,} begin at the start; {proof['from_start_reaching_goal']} of them reach the "
-        f"goal.\n  {proof['reaching_goal']:,} reach the goal; they begin elsewhere.\n"
+        f"  {proof['from_start']:,} begin at the start; {proof['from_start_reaching_goal']} of them reach "
+        f"the goal.\n  {proof['reaching_goal']:,} reach the goal; they begin elsewhere.\n"
         f"  Both kinds cross in the middle ({proof['shared_cells']} shared squares), so a path of "
         f"{proof['stitched_steps']} steps exists, in pieces.\n"
     )
 
 
-def _train_and_play(console: Console, algorithm: Algorithm, data: Dataset, out: Path) -> Evaluation:
+def _train_and_play(console: Console, algorithm: Algorithm[Any], data: Dataset, out: Path) -> Evaluation:
     began = time.monotonic()
     with Bar(algorithm.name) as watch:
         run = train(algorithm, data, out=out / algorithm.name, seeds=SEEDS, steps=STEPS, watch=watch)

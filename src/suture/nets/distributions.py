@@ -23,10 +23,12 @@ class Distribution(eqx.Module):
 
     @abc.abstractmethod
     def log_prob(self, action: Array) -> Float[Array, "*batch"]:
+        """Log-density (log-probability of a choice), in nats."""
         raise NotImplementedError
 
     @abc.abstractmethod
     def sample(self, key: Key) -> Array:
+        """One action for each element of the batch."""
         raise NotImplementedError
 
     @abc.abstractmethod
@@ -95,6 +97,7 @@ class Mixture(Distribution):
         return jnp.take_along_axis(values, part[..., None, None], axis=-2)[..., 0, :]
 
     def sample(self, key: Key) -> Array:
+        """A part by its weight, then an action of that part (not reparameterised through the choice)."""
         key_part, key_value = jax.random.split(key)
         part = jax.random.categorical(key_part, self.logits)
         return Gaussian(self._pick(part, self.mean), self._pick(part, self.log_std)).sample(key_value)

@@ -22,6 +22,7 @@ class Feed(abc.ABC):
 
     @abc.abstractmethod
     def rows(self, start: int, count: int) -> Rows:
+        """What the program needs for `count` steps from `start`."""
         raise NotImplementedError
 
 
@@ -62,6 +63,7 @@ class Streamed(Feed):
         self._next: tuple[int, int, concurrent.futures.Future[Rows]] | None = None
 
     def rows(self, start: int, count: int) -> Rows:
+        """The block from step `start`, of which the chunk uses `count` steps; the next one is begun."""
         expected, self._next = self._next, None
         if expected and expected[0] == start and expected[1] >= count:
             rows = expected[2].result()

@@ -84,6 +84,7 @@ class Recipe:
         return jax.eval_shape(lambda: program.init(self.sweep.members))
 
     def config_json(self) -> dict[str, Any]:
+        """The content of `config.json`."""
         return {
             "format": FORMAT,
             "algorithm": self.algorithm.name,
@@ -96,6 +97,7 @@ class Recipe:
         }
 
     def dataset_json(self) -> dict[str, Any]:
+        """The content of `dataset.json`."""
         return {
             "format": FORMAT,
             "source": self.source,

@@ -21,7 +21,8 @@ from suture.storage import atomic
 from suture.storage.lock import Lock
 from suture.training import checkpoint, device
 from suture.training.feed import Feed, Resident, Streamed
-from suture.training.loop import Failure, Hooks, Loop
+from suture.training.guard import Failure
+from suture.training.loop import Hooks, Loop
 from suture.training.outcome import Outcome
 from suture.training.program import Program, State
 from suture.training.run import Recipe, Run, read_recipe, write_json

@@ -1,0 +1,51 @@
+"""Fields that many methods share, so that they mean the same and read the same everywhere."""
+
+from typing import Any
+
+from suture.config import bounded
+
+
+def discount(default: float = 0.99) -> Any:
+    """The discount factor."""
+    return bounded(default, at_least=0.0, at_most=1.0, help="gamma, per step")
+
+
+def target_rate(default: float = 0.005) -> Any:
+    """The rate at which target networks follow."""
+    return bounded(default, above=0.0, at_most=1.0, help="Polyak rate of the target critics, per update")
+
+
+def learning_rate(of: str, default: float = 3e-4, source: str = "") -> Any:
+    """The step size of Adam."""
+    return bounded(default, above=0.0, source=source, help=f"Adam step size of {of}")
+
+
+def head(source: str = "") -> Any:
+    """The distribution of continuous actions."""
+    return bounded(
+        "gaussian", source=source, help="distribution of continuous actions; choices are categorical"
+    )
+
+
+def hidden(source: str = "") -> Any:
+    """The widths of the hidden layers."""
+    return bounded(
+        (256, 256),
+        at_least=1,
+        unit="units",
+        source=source,
+        help="widths of the hidden layers; none is linear",
+    )
+
+
+def critics(source: str = "") -> Any:
+    """The size of the critic ensemble."""
+    return bounded(2, at_least=1, source=source, help="size of the critic ensemble, whose minimum is used")
+
+
+def dropout(source: str = "") -> Any:
+    """Dropout in the actor."""
+    return bounded(
+        0.0, at_least=0.0, below=1.0, traced=False, source=source,
+        help="share of the actor's hidden units dropped while training; 0.1 for small human data sets",
+    )  # fmt: skip

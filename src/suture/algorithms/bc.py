@@ -17,6 +17,7 @@ from suture.config import bounded
 from suture.data.dataset import Dataset
 from suture.errors import DataRefused
 from suture.keys import Key
+from suture.nets.optimiser import adam
 from suture.nets.policies import Head, Policy, policy_for
 from suture.spaces import Array as HostArray
 
@@ -40,7 +41,7 @@ class BC(Algorithm[BCState]):
     dropout: float = fields.dropout()
 
     def _adam(self) -> optax.GradientTransformation:
-        return optax.adam(self.learning_rate)
+        return adam(self.learning_rate)
 
     def init(self, spec: Spec, key: Key) -> BCState:
         policy = policy_for(spec.observation, spec.action, self.head, self.hidden, key, dropout=self.dropout)

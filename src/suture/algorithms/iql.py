@@ -20,6 +20,7 @@ from suture.algorithms.base import Algorithm, Batch, Metrics, Spec, Trainable, f
 from suture.config import bounded
 from suture.keys import Key
 from suture.nets.critics import Critic, Value, critic_for
+from suture.nets.optimiser import adam
 from suture.nets.policies import Head, Policy, policy_for
 from suture.objectives.regressions import expectile_loss, squared_loss
 from suture.objectives.returns import one_step_target
@@ -75,19 +76,16 @@ class IQL(Algorithm[IQLState]):
         critic = critic_for(observation, action, self.hidden, self.critics, key_critic, layer_norm=norm)
         policy = policy_for(observation, action, self.head, self.hidden, key_actor, dropout=self.dropout)
         return IQLState(
-            Trainable.of(value, optax.adam(self.value_learning_rate)),
-            Trainable.of(critic, optax.adam(self.critic_learning_rate)),
+            Trainable.of(value, adam(self.value_learning_rate)),
+            Trainable.of(critic, adam(self.critic_learning_rate)),
             critic,
             Trainable.of(policy, self._actor_optimiser(spec.steps)),
             spec.steps,
         )
 
     def _actor_optimiser(self, steps: int) -> optax.GradientTransformation:
-        if self.actor_schedule == "constant":
-            return optax.adam(self.actor_learning_rate)
-        # The factor is scheduled, not the rate: a rate that a sweep traces cannot build a schedule.
-        decay = optax.scale_by_schedule(optax.cosine_decay_schedule(1.0, steps))
-        return optax.chain(optax.adam(self.actor_learning_rate), decay)
+        cosine = optax.cosine_decay_schedule(1.0, steps) if self.actor_schedule == "cosine" else None
+        return adam(self.actor_learning_rate, cosine)
 
     def update(self, state: IQLState, batch: Batch, key: Key) -> tuple[IQLState, Metrics]:
         assert batch.reward is not None
@@ -98,7 +96,7 @@ class IQL(Algorithm[IQLState]):
             loss = expectile_loss(target_q - net(batch.observation), self.expectile)
             return loss, scalars(value_loss=loss)
 
-        value, value_metrics = state.value.descend(value_loss, optax.adam(self.value_learning_rate))
+        value, value_metrics = state.value.descend(value_loss, adam(self.value_learning_rate))
         v, next_v = _values(value.net, batch)
         weight = exponential_weight(target_q - v, self.inverse_temperature, self.max_weight)
 
@@ -114,7 +112,7 @@ class IQL(Algorithm[IQLState]):
             loss = self.critics * squared_loss(target - q)  # summed over the ensemble
             return loss, scalars(critic_loss=loss, critic_mean=q.mean())
 
-        critic, critic_metrics = state.critic.descend(critic_loss, optax.adam(self.critic_learning_rate))
+        critic, critic_metrics = state.critic.descend(critic_loss, adam(self.critic_learning_rate))
         target_critic = follow(state.target_critic, critic.net, self.target_rate)
         values = scalars(value_mean=v.mean(), value_max_abs=jnp.abs(target).max())
         after = IQLState(value, critic, target_critic, actor, state.steps)

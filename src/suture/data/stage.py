@@ -39,11 +39,11 @@ class Rows(eqx.Module):
 
     def take(self, index: Any) -> dict[str, Any]:
         """The columns of some rows as nested trees: {'observation': ..., 'action': ..., ...}."""
-        matrix = self.packed[index]
+        matrix = _rows(self.packed, index)
         named: dict[str, Any] = {}
         for column in self.columns:
             if column.start is None:
-                value = self.alone[column.path][index]
+                value = _rows(self.alone[column.path], index)
             else:
                 value = matrix[..., column.start : column.start + column.size]
                 value = value.reshape(*matrix.shape[:-1], *column.shape)
@@ -53,6 +53,11 @@ class Rows(eqx.Module):
                 place = place.setdefault(folder, {})
             place[leaf] = value
         return named
+
+
+def _rows(array: Any, index: Any) -> Any:
+    """Rows that are known to exist: nothing is clamped or wrapped."""
+    return jnp.asarray(array).at[index].get(mode="promise_in_bounds")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

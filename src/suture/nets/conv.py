@@ -34,7 +34,8 @@ class ConvNet(eqx.Module):
         self.biases = tuple(jnp.zeros(size) for size in CHANNELS)
         for stride in STRIDES:
             height, width = -(-height // stride), -(-width // stride)
-        self.project = Linear(height * width * CHANNELS[-1], FEATURES, keys[-1])
+        noise = jax.random.normal(keys[-1], (height * width * CHANNELS[-1], FEATURES))
+        self.project = Linear(noise)
         self.size = FEATURES
 
     def __call__(self, x: Float[Array, "*batch height width channels"]) -> Float[Array, "*batch features"]:

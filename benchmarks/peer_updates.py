@@ -1,0 +1,62 @@
+"""d3rlpy's side of `updates.py`: answers each line "bc|iql UPDATES" with its updates a second.
+
+Runs in the peer's own environment. An update is what d3rlpy's `fit` does: sample a batch, update. Of one
+and two threads the faster is used, found on the first request.
+"""
+
+import sys
+import time
+
+import d3rlpy
+import numpy as np
+import torch
+
+OBSERVATION, ACTION, BATCH, LENGTH = 17, 6, 256, 1000
+
+
+def buffer(rows):
+    """Random episodes of `rows` transitions in all."""
+    generator = np.random.default_rng(0)
+    episodes = [
+        d3rlpy.dataset.Episode(
+            generator.uniform(-1, 1, (LENGTH, OBSERVATION)).astype(np.float32),
+            generator.uniform(-1, 1, (LENGTH, ACTION)).astype(np.float32),
+            generator.uniform(-1, 1, (LENGTH, 1)).astype(np.float32),
+            terminated=True,
+        )
+        for _ in range(rows // LENGTH)
+    ]
+    return d3rlpy.dataset.ReplayBuffer(d3rlpy.dataset.InfiniteBuffer(), episodes=episodes)
+
+
+def rate(algorithm, data, updates):
+    """Updates a second."""
+    began = time.perf_counter()
+    for _ in range(updates):
+        algorithm.update(data.sample_transition_batch(BATCH))
+    return updates / (time.perf_counter() - began)
+
+
+def main():
+    """Answer until standard input ends."""
+    data = buffer(int(sys.argv[1]))
+    configs = {"bc": d3rlpy.algos.BCConfig, "iql": d3rlpy.algos.IQLConfig}
+    made, threads = {}, {}
+    for line in sys.stdin:
+        name, updates = line.split()
+        if name not in made:
+            made[name] = configs[name](batch_size=BATCH).create(device="cpu:0")
+            made[name].build_with_dataset(data)
+            trial = {}
+            for count in (1, 2):
+                torch.set_num_threads(count)
+                rate(made[name], data, 10)
+                trial[count] = rate(made[name], data, 50)
+            threads[name] = max(trial, key=trial.get)
+        torch.set_num_threads(threads[name])
+        print("rate", rate(made[name], data, int(updates)), flush=True)
+
+
+if __name__ == "__main__":
+    d3rlpy.logging.set_log_context()
+    main()

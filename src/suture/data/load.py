@@ -5,7 +5,7 @@ from pathlib import Path
 from suture.data.build import build
 from suture.data.dataset import Dataset
 from suture.data.formats import native, read
-from suture.data.formats.tabular import Schema
+from suture.data.formats.schema import Schema
 from suture.data.log import Reading
 from suture.errors import FormatError
 

@@ -1,12 +1,13 @@
 """Any log file, by what it holds: the first bytes decide, then the name."""
 
+import importlib
 import re
 import zipfile
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from suture.data.formats import guard, hdf5, minari, npz, tabular
-from suture.data.formats.tabular import Schema
+from suture.data.formats import guard
+from suture.data.formats.schema import Schema
 from suture.data.log import Log
 from suture.errors import FormatError, HostileFile
 
@@ -27,13 +28,18 @@ def read(path: Path, *, schema: Path | Schema | None = None) -> Log:
     Raises `FormatError`, `HostileFile`, or `SchemaNeeded` for a table without a schema.
     """
     if path.is_dir():
-        return minari.read(path)
+        return _reader("minari").read(path)
     kind = kind_of(path)
     if kind in ("csv", "parquet"):
-        return tabular.read(path, schema=schema)
+        return _reader("tabular").read(path, schema=schema)
     if schema is not None:
         raise FormatError(f"{path} names its columns itself; a schema is for CSV and Parquet only.")
-    return hdf5.read(path) if kind == "hdf5" else npz.read(path)
+    return _reader(kind).read(path)
+
+
+def _reader(name: str) -> Any:
+    """A reader's module, loaded when first needed: the libraries of the formats are slow to import."""
+    return importlib.import_module(f"suture.data.formats.{name}")
 
 
 def kind_of(path: Path) -> Kind:

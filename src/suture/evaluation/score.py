@@ -94,11 +94,13 @@ class Evaluation:
 
     @property
     def overall(self) -> tuple[float, float, float]:
-        """Mean over members, its standard error, and half the width of its 95 % interval over members.
+        """Mean over members, its standard error, and half the width of its 95 % interval.
 
-        The last two are NaN for one member: its episodes say nothing about other training seeds.
+        The sample is the members; for one member it is its episodes, which say how well this policy is
+        known and nothing about other training seeds. NaN where the sample is one value.
         """
-        return float(self.mean.mean()), float(standard_error(self.mean)), float(half_width(self.mean))
+        sample = self.mean if len(self.returns) > 1 else self.returns[0]
+        return float(sample.mean()), float(standard_error(sample)), float(half_width(sample))
 
     @property
     def score(self) -> Array | None:

@@ -24,7 +24,7 @@ def render(evaluation: Evaluation, members: list[dict[str, Any]]) -> RenderableT
         mean, error = evaluation.mean[index], evaluation.standard_error[index]
         table.add_row(name, f"{mean:.2f}", f"{error:.2f}", f"{low:.2f} to {high:.2f}")
     if len(members) > 1:
-        mean, low, high = evaluation.overall
+        mean, error, half = evaluation.overall
         table.add_section()
-        table.add_row("all members", f"{mean:.2f}", "", f"{low:.2f} to {high:.2f}")
+        table.add_row("all members", f"{mean:.2f}", f"{error:.2f}", f"{mean - half:.2f} to {mean + half:.2f}")
     return table

@@ -12,6 +12,7 @@ numbers (traced values of a sweep) are let through: the sweep checks them before
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -118,6 +119,8 @@ def _check_value(where: str, value: Any, kind: Any, bounds: Bounds) -> None:
             raise ConfigError(f"{where} must be of type {kind.__name__}, found {value!r}.")
         if kind in (float, int) and not bounds.accepts(typing.cast(float, value)):
             raise ConfigError(f"{where} must be {bounds}, found {value!r}.")
+        if kind is float and not math.isfinite(typing.cast(float, value)):
+            raise ConfigError(f"{where} must be finite, found {value!r}.")
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:

@@ -16,7 +16,7 @@ import tyro
 from suture import __version__
 from suture.cli.options import Flag, ReadingOptions, arg, options_of, parse_sweep
 from suture.config import nearest
-from suture.errors import ConfigError, SchemaNeeded, SutureError
+from suture.errors import ConfigError, RefusedInput, SchemaNeeded, SutureError
 
 DataPath = Annotated[tyro.conf.Positional[Path], arg("the log: a file or a folder", metavar="DATA")]
 RunPath = Annotated[tyro.conf.Positional[Path], arg("a run folder", metavar="RUN")]
@@ -42,6 +42,10 @@ def convert(data: DataPath, out: Annotated[tyro.conf.Positional[Path], arg("a ne
     from suture.data.formats import native
     from suture.data.load import load
 
+    if os.path.lexists(out) and not native.is_store(out):
+        raise RefusedInput(
+            f"{out} exists already and is no store. Name a new folder, or a store to append to."
+        )
     dataset = load(data, schema=reading.schema, reading=reading.reading)
     (native.append if native.is_store(out) else native.write)(dataset, out)
     print(f"{out}: {len(dataset):,} transitions in {dataset.episodes:,} episodes.")
@@ -62,6 +66,8 @@ def evaluate(
     from suture.training.run import open_run
 
     opened = open_run(run)
+    for reason in opened.newest.skipped:
+        print(f"Passed over a checkpoint that is not whole: {reason}", file=sys.stderr)
     evaluation = play(opened, env, episodes=episodes, seed=seed, sample=sample)
     _print_json(evaluation.to_json()) if json else _print(render(evaluation, opened.members))
     return 0
@@ -121,12 +127,8 @@ def _train(kind: Any, chosen: Any) -> int:
     from suture.training.train import train
 
     options: RunOptions = chosen.run
-    try:
-        grid = parse_sweep(options.sweep)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
     algorithm, settings = kind(**vars(chosen.algorithm)), Settings(**vars(chosen.settings))
-    sweep = Sweep(algorithm, seeds=options.seeds, seed=options.seed, **grid)
+    sweep = Sweep(algorithm, seeds=options.seeds, seed=options.seed, **parse_sweep(options.sweep))
     data = load(chosen.data, schema=chosen.log.schema, reading=chosen.log.reading)
     with Bar(kind.name) as watch:
         run = train(sweep, data, out=options.out, resume=options.resume, settings=settings, watch=watch,
@@ -161,18 +163,24 @@ def main() -> None:
         sys.exit(run(sys.argv[1:]))
     except SchemaNeeded as error:
         print(json.dumps(error.proposal, indent=2))
-        _fail(error)
+        _fail(error, error.exit_code)
     except SutureError as error:
-        _fail(error)
+        _fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted.", 130)
+    except MemoryError as error:
+        _fail(f"out of memory: {error}. Use a machine with more of it, or a part of the log.", 2)
     except BrokenPipeError:  # the reader of our output has gone (| head): nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
 
 
-def _fail(error: SutureError) -> None:
+def _fail(message: object, exit_code: int) -> None:
     sys.stdout.flush()
-    print(f"suture: {error}", file=sys.stderr)
-    sys.exit(error.exit_code)
+    print(f"suture: {message}", file=sys.stderr)
+    sys.exit(exit_code)
 
 
 def _print_json(value: Any) -> None:

@@ -7,6 +7,7 @@ import tyro
 
 from suture.config import bounds_of, fields_of, types_of
 from suture.data.log import Ends, Reading
+from suture.errors import ConfigError
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 
@@ -57,14 +58,19 @@ def _explain(field: "dataclasses.Field[Any]") -> str:
 
 
 def parse_sweep(texts: tuple[str, ...]) -> dict[str, list[float]]:
-    """('expectile=0.7,0.9',) -> {'expectile': [0.7, 0.9]}; `ValueError` names what is malformed."""
+    """('expectile=0.7,0.9',) -> {'expectile': [0.7, 0.9]}; `ConfigError` names what is malformed."""
     grid: dict[str, list[float]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if name in grid:
+            raise ConfigError(f"--sweep names {name!r} twice. Give all its values at once: {name}=v1,v2.")
+        if name in ("seed", "seeds"):
+            raise ConfigError(f"Seeds are not swept by --sweep {text}. Use --seeds K (and --seed S).")
         try:
-            grid[name.strip().replace("-", "_")] = [float(value) for value in values.split(",")]
+            grid[name] = [float(value) for value in values.split(",")] if equals else []
         except ValueError:
-            equals = ""
-        if not equals:
-            raise ValueError(f"--sweep takes FIELD=v1,v2 such as expectile=0.7,0.9; found {text!r}.")
+            grid[name] = []
+        if not grid[name]:
+            raise ConfigError(f"--sweep takes FIELD=v1,v2 such as expectile=0.7,0.9; found {text!r}.")
     return grid

@@ -20,7 +20,7 @@ class Sweep:
     every combination of the values with every seed, seeds varying fastest.
     """
 
-    def __init__(self, algorithm: Algorithm[Any], *, seeds: int = 1, seed: int = 0, **grid: list[float]):
+    def __init__(self, algorithm: Algorithm[Any], /, *, seeds: int = 1, seed: int = 0, **grid: list[float]):
         if seeds < 1 or seed < 0 or seed + seeds > 2**32:
             raise ConfigError(
                 f"seeds must be at least 1 and seed within 0 to 2^32, found {seeds} and {seed}."

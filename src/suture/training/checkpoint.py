@@ -1,11 +1,12 @@
 """Checkpoints: whole and verified, or not there.
 
 `checkpoints/step-000000004000/` holds `state.safetensors` (arrays by their path in the state) and
-`manifest.json` (format, what the state belongs to, size and SHA-256 of each file). Nothing in it depends on
-the time or the machine, so equal runs leave equal bytes.
+`manifest.json` (format, what the state belongs to, size and SHA-256 of each file and of itself). Nothing
+in it depends on the time or the machine, so equal runs leave equal bytes.
 """
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,14 @@ def save(
         "failures": list(failures),
         "files": {"state.safetensors": manifest.entry_of(data)},
     }
-    text = json.dumps(header, indent=1, sort_keys=True).encode()
+    text = json.dumps(header | {"sha256": _digest(header)}, indent=1, sort_keys=True).encode()
     files = {"state.safetensors": data, "manifest.json": text}
     atomic.write_folder(target, files, point="checkpoint")
+
+
+def _digest(header: dict[str, Any]) -> str:
+    """SHA-256 of what a manifest says: a flipped bit in it must not pass for another run's checkpoint."""
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
 def retain(folder: Path, keep: int) -> None:
@@ -114,6 +120,8 @@ def _load(path: Path, step: int, template: State, identity: Identity) -> tuple[S
     header = manifest.object_of(
         manifest.read_json(manifest.member(path, "manifest.json")), f"{path} manifest"
     )
+    if header.pop("sha256", None) != _digest(header):
+        raise FormatError("manifest.json is corrupted: its SHA-256 is not the one in it.")
     if header.get("format") != FORMAT:
         raise RunMismatch(
             f"{path} has checkpoint format {header.get('format')!r}; this version reads format {FORMAT}. "

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from suture.errors import OutOfBudget
 from suture.training.outcome import Outcome
 
 PACKAGES = ("suture", "jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
@@ -51,6 +52,21 @@ def memory_for_data() -> int:
     if stats and "bytes_limit" in stats:
         return (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) // 2
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+@contextmanager
+def memory_to_budget(data_bytes: int) -> Generator[None]:
+    """Where the machine runs out of memory, say what was needed and what helps, as `OutOfBudget`."""
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        said = str(error).partition("\n")[0] or "the host refused an allocation"
+        raise OutOfBudget(
+            f"Out of memory: {said:.200}. All rows together take {data_bytes:,} bytes; stream them with a "
+            f"--memory-limit below that, or lower --batch-size, --hidden or --seeds. Checkpoints are intact."
+        ) from error
 
 
 @contextmanager

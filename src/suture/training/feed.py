@@ -46,14 +46,13 @@ class Streamed(Feed):
     def __init__(self, stage: Stage, members: Members, batch_size: int, limit: int):
         self._stage, self._members = stage, members
         one = batch_size * len(members) * max(1, stage.bytes // max(1, len(stage.rows)))
-        budget = min(limit // 4, BLOCK_BYTES)
-        if one > budget:
+        if one > limit // 4:
             raise OutOfBudget(
                 f"One step's batches take {one:,} bytes and two blocks of them must fit into half of the "
                 f"memory limit of {limit:,} bytes. Raise --memory-limit above {4 * one:,}, "
                 "or lower --batch-size."
             )
-        self.longest = max(1, min(budget // one, 1024))
+        self.longest = max(1, min(limit // 4 // one, BLOCK_BYTES // one, 1024))
 
         def positions(seed: Any, steps: Any) -> Any:
             return jax.vmap(lambda step: sample_rows(seed, step, batch_size, len(stage.rows)))(steps)

@@ -21,6 +21,7 @@ from suture.training.program import Members, Program, State
 
 CHUNK_SECONDS = 1.0
 FIRST_CHUNK = 8
+FAILED_SAVES = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,12 +29,12 @@ class Hooks:
     """What the loop calls between chunks.
 
     log(step, metrics): metrics are means since the last call, (members,) each.
-    save(step, state, failures) -> False where several saves in a row have failed.
+    save(step, state, failures) -> how many saves in a row have failed, with this one: 0 where it is written.
     progress(step): after every chunk.   stop(): the outcome asked for from outside, or None.
     """
 
     log: Callable[[int, dict[str, Any]], None]
-    save: Callable[[int, State, tuple[Failure, ...]], bool]
+    save: Callable[[int, State, tuple[Failure, ...]], int]
     progress: Callable[[int], None]
     stop: Callable[[], Outcome | None]
 
@@ -63,7 +64,7 @@ class Loop:
     def run(self, state: State, start: int, failures: tuple[Failure, ...] = ()) -> Result:
         """Train from `start` to the end, or until something stops it."""
         step, sums, counted = start, dict[str, Any](), 0
-        while step < self.steps:
+        while step < self.steps and len(failures) < len(self.members):
             count, kept = self._length(step), guard.copy(state)
             state, metrics, found = self._chunk(state, kept, step, count, failures)
             failures += found
@@ -79,9 +80,10 @@ class Loop:
                 sums, counted = {}, 0
             asked = self.hooks.stop()
             if asked or step % self.save_every == 0 or step == self.steps:
-                saved = self.hooks.save(step, state, failures)
-                if asked or not saved:
-                    outcome = asked or Outcome.STORAGE
+                failed = self.hooks.save(step, state, failures)
+                lost = failed and (asked or step == self.steps)  # no later save will make up for it
+                if asked or lost or failed >= FAILED_SAVES:
+                    outcome = Outcome.STORAGE if failed or not asked else asked
                     return Result(outcome=outcome, step=step, state=state, failures=failures)
         outcome = failures[-1].outcome if failures else Outcome.COMPLETED
         return Result(outcome=outcome, step=step, state=state, failures=failures)

@@ -11,7 +11,9 @@ class Outcome(enum.Enum):
     PREEMPTED = "A signal ended the run; its last step is in a checkpoint. Continue with --resume."
     NON_FINITE = "A value became NaN or infinite; the last good state is in a checkpoint."
     DIVERGED = "Values left every bound that the rewards allow; the last good state is in a checkpoint."
-    STORAGE = "Checkpoints could not be written, several times in a row; the older ones are intact."
+    STORAGE = (
+        "The last checkpoints could not be written; the older ones are intact. Make room, then use --resume."
+    )
 
     @property
     def exit_code(self) -> int:

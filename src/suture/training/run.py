@@ -115,8 +115,8 @@ def write_json(path: Path, value: Any) -> None:
     atomic.write_file(path, (json.dumps(value, indent=1) + "\n").encode(), point="json")
 
 
-def read_recipe(path: Path) -> Recipe:
-    """The recipe of a run folder."""
+def read_recipe(path: Path, kind: type[Algorithm[Any]] | None = None) -> Recipe:
+    """The recipe of a run folder.   kind: the algorithm's class, where it is none of Suture's own."""
     if not (path / "config.json").is_file():
         raise RunMismatch(
             f"{path} is not a run folder: it has no config.json. Name the folder given as --out."
@@ -130,7 +130,10 @@ def read_recipe(path: Path) -> Recipe:
                 "Use the version of Suture that wrote it (see versions.json)."
             )
     try:
-        algorithm = config.from_json(algorithm_named(made["algorithm"]), made["fields"])
+        own = kind is not None and kind.name == made["algorithm"]
+        algorithm = config.from_json(
+            kind if kind and own else algorithm_named(made["algorithm"]), made["fields"]
+        )
         return Recipe(
             sweep=Sweep(algorithm, seeds=made["seeds"], seed=made["seed"], **made["sweep"]),
             settings=config.from_json(Settings, made["settings"]),
@@ -149,9 +152,9 @@ def read_recipe(path: Path) -> Recipe:
 class Run:
     """A run folder. It can be read while it is being written."""
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, kind: type[Algorithm[Any]] | None = None):
         self.path = Path(path)
-        self.recipe = read_recipe(self.path)
+        self.recipe = read_recipe(self.path, kind)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.algorithm.name}, {len(self)} members, {self.outcome})"
@@ -180,8 +183,9 @@ class Run:
         path = self.path / "metrics.jsonl"
         return [json.loads(line) for line in atomic.whole_lines(path)[0]] if path.is_file() else []
 
+    @functools.cached_property
     def newest(self) -> Checkpoint:
-        """The newest whole checkpoint."""
+        """The newest whole checkpoint, when first asked; it says which were passed over."""
         found = checkpoint.load_newest(
             self.path / "checkpoints", self.recipe.template(), self.recipe.identity
         )
@@ -192,7 +196,7 @@ class Run:
     @functools.cached_property
     def policies(self) -> TrainedPolicies:
         """All members' policies, from the newest checkpoint when first asked."""
-        policies = jax.vmap(self.algorithm.policy)(self.newest().state)
+        policies = jax.vmap(self.algorithm.policy)(self.newest.state)
         recipe = self.recipe
         return TrainedPolicies(policies, recipe.normaliser, recipe.observation, recipe.action)
 
@@ -206,6 +210,9 @@ class Run:
         return self.member(0)
 
 
-def open_run(path: Path | str) -> Run:
-    """Open a run folder: `open_run(path).policy.act(observation)`."""
-    return Run(path)
+def open_run(path: Path | str, kind: type[Algorithm[Any]] | None = None) -> Run:
+    """Open a run folder: `open_run(path).policy.act(observation)`.
+
+    kind: the algorithm's class, where it is a user's own and not one of Suture's.
+    """
+    return Run(path, kind)

@@ -16,8 +16,8 @@ from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
 from suture.data.split import TrainPart, split
 from suture.data.stage import Stage
-from suture.errors import RunMismatch, StorageError
-from suture.storage import atomic
+from suture.errors import FormatError, RunMismatch, StorageError
+from suture.storage import atomic, manifest
 from suture.storage.lock import Lock
 from suture.training import checkpoint, device
 from suture.training.feed import Feed, Resident, Streamed
@@ -29,7 +29,6 @@ from suture.training.run import Recipe, Run, read_recipe, write_json
 from suture.training.settings import Settings, bytes_of
 from suture.training.sweep import Sweep
 
-FAILED_SAVES = 3
 OPERATIONAL = {"checkpoint_every", "log_every", "keep", "memory_limit", "tensorboard"}
 Say = Callable[[str], None]
 
@@ -70,6 +69,8 @@ def train(
     parts = split(data, fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
     recipe = _recipe(sweep, settings, data, parts.train)
     path = Path(out) if out is not None else _free_folder(sweep.algorithm.name)
+    if path.exists() and not path.is_dir():
+        raise RunMismatch(f"{path} is a file. Name a folder for the run with --out.")
     atomic.make_folder(path)
     with Lock(path / "lock"):
         return _Trainer(recipe, parts.train.dataset, path, watch or Watch()).train(resume, same_device)
@@ -119,8 +120,20 @@ class _Trainer:
         self.last_log = (0, 0.0)
 
     def train(self, resume: bool, same_device: bool) -> Run:
-        start, state, failures = self._resume(same_device) if resume else self._begin()
+        begun = (self.path / "config.json").exists()
+        if begun and not resume:
+            raise RunMismatch(
+                f"{self.path} holds a run already. Continue it with --resume, or choose another --out."
+            )
+        with device.memory_to_budget(self.stage.bytes):
+            return self._train(*(self._resume(same_device) if begun else (0, None, ())), begun, resume)
+
+    def _train(
+        self, start: int, state: State | None, failures: tuple[Failure, ...], begun: bool, resume: bool
+    ) -> Run:
         settings, feed = self.recipe.settings, self._feed()
+        if not begun:
+            self._begin(resume)
         program = Program(
             self.recipe.algorithm, self.recipe.spec, len(self.stage.rows),
             streamed=isinstance(feed, Streamed), continue_diverged=settings.on_divergence == "continue",
@@ -142,24 +155,20 @@ class _Trainer:
             )  # fmt: skip
             result = loop.run(state, start, failures)
         self._finish(result.outcome, result.step, result.failures)
-        return Run(self.path)
+        return Run(self.path, type(self.recipe.algorithm))
 
-    def _begin(self) -> tuple[int, None, tuple[Failure, ...]]:
-        if (self.path / "config.json").exists():
-            raise RunMismatch(
-                f"{self.path} holds a run already. Continue it with --resume, or choose another --out."
-            )
+    def _begin(self, resume: bool) -> None:
+        if resume:
+            self.watch.say(f"{self.path} holds no run yet: starting afresh.")
+        atomic.sweep_temporary(self.path)
         atomic.make_folder(self.path / "checkpoints")
         write_json(self.path / "versions.json", device.describe())
         write_json(self.path / "dataset.json", self.recipe.dataset_json())
         write_json(self.path / "config.json", self.recipe.config_json())
-        return 0, None, ()
 
     def _resume(self, same_device: bool) -> tuple[int, State | None, tuple[Failure, ...]]:
-        if not (self.path / "config.json").exists():
-            self.watch.say(f"{self.path} holds no run yet: starting afresh.")
-            return self._begin()
-        _require_same(read_recipe(self.path), self.recipe, self.path)
+        before = read_recipe(self.path, type(self.recipe.algorithm))
+        _require_same(before, self.recipe, self.path)
         self._compare_device(same_device)
         write_json(self.path / "config.json", self.recipe.config_json())
         for folder in (self.path, self.path / "checkpoints"):
@@ -179,7 +188,8 @@ class _Trainer:
         return step, found.state, tuple(Failure.from_json(failure) for failure in found.failures)
 
     def _compare_device(self, same_device: bool) -> None:
-        now, before = device.describe(), json.loads((self.path / "versions.json").read_text())
+        now, path = device.describe(), self.path / "versions.json"
+        before = manifest.object_of(manifest.read_json(path), str(path))
         for name in ("device", "packages"):
             if now[name] != before.get(name):
                 message = (
@@ -198,8 +208,15 @@ class _Trainer:
         lines, torn = atomic.whole_lines(path)
         if torn:
             self.watch.say(f"{path} ended in a torn line, which was dropped: {torn:.80}")
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        self.seconds_before = json.loads(kept[-1])["seconds"] if kept else 0.0
+        kept = list[str]()
+        for number, line in enumerate(lines):
+            try:
+                values = manifest.object_of(manifest.parse_json(line.encode(), str(path)), str(path))
+                if values["step"] <= step:
+                    kept.append(line)
+                    self.seconds_before = values["seconds"]
+            except (FormatError, KeyError, TypeError):
+                self.watch.say(f"{path}, line {number + 1} is damaged and was dropped: {line:.80}")
         atomic.write_file(path, "".join(f"{line}\n" for line in kept).encode(), point="metrics")
 
     def _feed(self) -> Feed:
@@ -220,21 +237,29 @@ class _Trainer:
             values = {name: float(column[member]) for name, column in sorted(metrics.items())}
             head = {"step": step, "member": member, "seconds": round(self.seconds_before + elapsed, 3)}
             line = {**head, "updates_per_second": round(rate, 1), **_jsonable(values)}
-            atomic.append_line(self.path / "metrics.jsonl", json.dumps(line))
+            with self._forgiving(f"The metrics of step {step:,} were not written"):
+                atomic.append_line(self.path / "metrics.jsonl", json.dumps(line))
             board(member, step, values)
 
-    def _save(self, step: int, state: State, failures: tuple[Failure, ...]) -> bool:
+    def _save(self, step: int, state: State, failures: tuple[Failure, ...]) -> int:
         folder = self.path / "checkpoints"
         described = tuple(failure.to_json() for failure in failures)
-        try:
+        self.failed_saves += 1
+        with self._forgiving(f"The checkpoint of step {step:,} was not written"):
             checkpoint.save(folder, step, state, self.recipe.identity, described)
-            checkpoint.retain(folder, self.recipe.settings.keep)
+            self.failed_saves = 0
+        if not self.failed_saves:
+            with self._forgiving("Old checkpoints were not removed"):
+                checkpoint.retain(folder, self.recipe.settings.keep)
+        return self.failed_saves
+
+    @contextlib.contextmanager
+    def _forgiving(self, what: str) -> Generator[None]:
+        """Training goes on where the disk refuses; people are told."""
+        try:
+            yield
         except StorageError as error:
-            self.failed_saves += 1
-            self.watch.say(f"The checkpoint of step {step:,} was not written: {error}")
-            return self.failed_saves < FAILED_SAVES
-        self.failed_saves = 0
-        return True
+            self.watch.say(f"{what}: {error}")
 
     def _finish(self, outcome: Outcome, step: int, failures: tuple[Failure, ...]) -> None:
         described = [failure.to_json() for failure in failures]
@@ -271,11 +296,13 @@ def _require_same(before: Recipe, now: Recipe, path: Path) -> None:
     for values in (old, new):
         values["settings"] = {k: v for k, v in values["settings"].items() if k not in OPERATIONAL}
         del values["data"]
-    if before.settings.steps < now.settings.steps and before.structure == now.structure:
+    scheduled = before.structure != now.structure
+    if before.settings.steps < now.settings.steps and not scheduled:
         old["settings"]["steps"] = now.settings.steps
     if old != new:
+        why = _WHY_NOT_LONGER if _only_steps_differ(old, new) and scheduled else ""
         raise RunMismatch(
-            f"{path} was begun with other settings: {_differences(old, new)}. "
+            f"{path} was begun with other settings: {_differences(old, new)}.{why} "
             "Repeat its command, or choose another --out."
         )
     if before.fingerprint != now.fingerprint:
@@ -283,6 +310,17 @@ def _require_same(before: Recipe, now: Recipe, path: Path) -> None:
             f"The data changed since {path} began (fingerprint {before.fingerprint[:12]}, "
             f"now {now.fingerprint[:12]}). Restore the data, or train anew into another folder."
         )
+
+
+_WHY_NOT_LONGER = (
+    " A step size is scheduled over the length of this run, so that a longer run is another run from its "
+    "first step on (a constant schedule can be lengthened)."
+)
+
+
+def _only_steps_differ(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    steps = {"steps": new["settings"]["steps"]}
+    return {**old, "settings": old["settings"] | steps} == new
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:

@@ -5,6 +5,7 @@ runs whether a run is cut into chunks here or there, which is what makes a resum
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -55,6 +56,16 @@ def sample_rows(seed: Any, step: Any, batch_size: int, eligible: int) -> Int[Arr
     return jax.random.randint(key_for(seed, "batch", step), (batch_size,), 0, eligible)
 
 
+@jax.jit
+def _take(tree: Any, member: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[member], tree)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _put(tree: Any, member: Any, part: Any) -> Any:
+    return jax.tree.map(lambda leaf, value: leaf.at[member].set(value), tree, part)
+
+
 class Program:
     """Compiles and runs chunks of updates for one algorithm on one spec.
 
@@ -68,9 +79,13 @@ class Program:
         self.algorithm, self.spec, self.eligible, self.streamed = algorithm, spec, eligible, streamed
         self.continue_diverged = continue_diverged
         # Convolution gradients inside a loop are some thirty times slower on XLA's CPU backend.
-        self.stepwise = jax.default_backend() == "cpu" and has_images(spec.observation)
-        self._run = jax.jit(self._members, donate_argnums=0)
-        self._init = jax.jit(self._members_init)
+        on_cpu = jax.default_backend() == "cpu"
+        self.stepwise = on_cpu and has_images(spec.observation)
+        # On a CPU one compiled program runs member after member, each with its networks in the cache;
+        # on an accelerator all members run side by side.
+        self.side_by_side = not on_cpu
+        self._init = self._compile(self._init_member, (0,))
+        self._run = self._compile(self._steps, (0, 0, 0 if streamed else None, None, None, None))
 
     def init(self, members: Members) -> State:
         """The state of all members before the first step."""
@@ -78,20 +93,38 @@ class Program:
 
     def run(self, state: State, members: Members, rows: Rows, start: int, count: int) -> tuple[State, Chunk]:
         """Do `count` updates from step `start`. The given state is consumed."""
+        tree, totals = self._tree(members), dict[str, Array]()
         if not self.stepwise:
-            state, metrics, bad = self._run(state, self._tree(members), rows, start, 0, count)
+            state, metrics, bad = self._run(state, tree, rows, start, 0, count)
             return state, Chunk(metrics=metrics, bad_step=bad)
-        totals: dict[str, Array] = {}
         first = jnp.full(len(members), -1)
         for offset in range(count):
-            state, metrics, bad = self._run(state, self._tree(members), rows, start, offset, 1)
+            state, metrics, bad = self._run(state, tree, rows, start, offset, 1)
             totals = {name: totals.get(name, 0.0) + value / count for name, value in metrics.items()}
             first = jnp.where((first < 0) & (bad >= 0), bad, first)
         return state, Chunk(metrics=totals, bad_step=first)
 
-    def lower(self, state: State, members: Members, rows: Rows) -> Any:
-        """The lowered program, for timing its compilation and reading its cost."""
-        return self._run.lower(state, self._tree(members), rows, 0, 0, 1)
+    def _compile(self, function: Any, axes: tuple[int | None, ...]) -> Any:
+        """Compile a function of one member to one of all. axes: which arguments have a member dimension."""
+        donated = 0 if len(axes) > 1 else ()
+        if self.side_by_side:
+            return jax.jit(jax.vmap(function, in_axes=axes), donate_argnums=donated)
+        compiled = jax.jit(function, donate_argnums=donated)
+
+        def one_by_one(*arguments: Any) -> Any:
+            count = len(jax.tree.leaves(arguments[0])[0])
+            whole: Any = None
+            for member in range(count):
+                part = compiled(*(
+                    value if axis is None else _take(value, member)
+                    for value, axis in zip(arguments, axes, strict=True)
+                ))  # fmt: skip
+                if whole is None:
+                    whole = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape), leaf.dtype), part)
+                whole = _put(whole, member, part)
+            return whole
+
+        return one_by_one
 
     def _tree(self, members: Members) -> dict[str, Any]:
         """The members as arrays: seed, swept fields, and the limit beyond which values count as diverged."""
@@ -108,32 +141,8 @@ class Program:
     def _configured(self, fields: Mapping[str, Any]) -> Algorithm[Any]:
         return dataclasses.replace(self.algorithm, **fields)
 
-    def _members_init(self, members: dict[str, Any]) -> State:
-        def one(member: dict[str, Any]) -> State:
-            return self._configured(member["fields"]).init(self.spec, key_for(member["seed"], "init"))
-
-        return self._each(one, members)
-
-    def _members(
-        self, state: State, members: dict[str, Any], rows: Rows, start: Any, offset: Any, count: Any
-    ) -> tuple[State, Metrics, Array]:
-        def one(part: tuple[State, dict[str, Any], Rows]) -> tuple[State, Metrics, Array]:
-            return self._steps(*part, start, offset, count)
-
-        if self.streamed:  # each member has batches of its own
-            return self._each(one, (state, members, rows))
-        return self._each(lambda part: one((*part, rows)), (state, members))
-
-    def _each(self, function: Any, members: Any) -> Any:
-        """Apply to every member: one after the other on a CPU, where that keeps each member's networks
-        in the cache; side by side on an accelerator."""
-        count = len(jax.tree.leaves(members)[0])
-        if count == 1 or self.stepwise:
-            parts = [function(jax.tree.map(lambda leaf: leaf[i], members)) for i in range(count)]  # noqa: B023
-            return jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-        if jax.default_backend() == "cpu":
-            return jax.lax.map(function, members)
-        return jax.vmap(function)(members)
+    def _init_member(self, member: dict[str, Any]) -> State:
+        return self._configured(member["fields"]).init(self.spec, key_for(member["seed"], "init"))
 
     def _steps(
         self, state: State, member: dict[str, Any], rows: Rows, start: Any, offset: Any, count: Any

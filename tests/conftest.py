@@ -21,6 +21,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suture")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes minutes; runs where SUTURE_SLOW is set")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") and not os.environ.get("SUTURE_SLOW"):
+            item.add_marker(pytest.mark.skip(reason="slow; set SUTURE_SLOW=1 to run it"))
+
+
 def pytest_unconfigure() -> None:
     _cache.cleanup()
 
@@ -29,6 +39,14 @@ def pytest_unconfigure() -> None:
 def root() -> Path:
     """The repository root."""
     return ROOT
+
+
+@pytest.fixture
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of equal programs share one compilation, for tests that train many times."""
+    from making.runs import program
+
+    monkeypatch.setattr("suture.training.train.Program", program)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Small training runs: a learner that compiles at once, logs on the disk, and runs in child processes."""
 
 import dataclasses
+import functools
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from suture.algorithms.base import Algorithm, Batch, Metrics, Spec
 from suture.config import bounded
 from suture.data.dataset import Dataset
 from suture.keys import Key
+from suture.training.program import Program
 from suture.training.run import Run
 from suture.training.train import Watch, train
 
@@ -137,5 +139,8 @@ def start(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
     )  # fmt: skip
 
+
+program = functools.cache(Program)
+"""Like `Program`, compiled once for equal arguments."""
 
 KILLED = -signal.SIGKILL

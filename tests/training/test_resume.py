@@ -15,6 +15,7 @@ from suture.training.run import open_run
 from suture.training.sweep import Sweep
 from suture.training.train import Watch, train
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 EVERY: dict[str, Any] = {"steps": 60, "checkpoint_every": 20, "log_every": 10}
 
 
@@ -151,7 +152,7 @@ def test_another_device_is_said_or_refused(tmp_path: Path) -> None:
     train_until(35, Toy(), data, out=out, **EVERY)
     versions = json.loads((out / "versions.json").read_text())
     (out / "versions.json").write_text(json.dumps(versions | {"device": "gpu: Imaginary 9000"}))
-    with pytest.raises(RunMismatch, match="Imaginary 9000.*--same-device"):
+    with pytest.raises(RunMismatch, match=r"Imaginary 9000.*--same-device"):
         train(Toy(), data, out=out, resume=True, same_device=True, **EVERY)
     run, said = told(Toy(), data, out=out, resume=True, **EVERY)
     assert "Imaginary 9000" in said

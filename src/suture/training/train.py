@@ -177,8 +177,11 @@ class _Trainer:
             self.path / "checkpoints", self.recipe.template(), self.recipe.identity
         )
         for reason in found.skipped if found else ():
-            self.watch.say(f"Passed over a checkpoint that is not whole: {reason}")
+            self.watch.say(f"Passed over a checkpoint that is not whole, and removed it: {reason}")
         step = found.step if found else 0
+        for damaged in checkpoint.steps_in(self.path / "checkpoints"):
+            if damaged > step:  # what is trained again must find its place free
+                atomic.remove_folder(checkpoint.folder_of(self.path / "checkpoints", damaged))
         self._cut_metrics(step)
         (self.path / "outcome.json").unlink(missing_ok=True)
         if found is None:

@@ -27,17 +27,16 @@ STATE = "state.safetensors"
 
 
 class ToyState(eqx.Module):
-    """One number for each value that the log's first observation column is multiplied with."""
+    """One number."""
 
     value: Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Toy(Algorithm[ToyState]):
-    """Tracks the mean reward; it compiles at once. With `growth` > 1 its value runs away."""
+    """Tracks a mean over the batch; it compiles at once. With `growth` > 1 its value runs away."""
 
     name: ClassVar[str] = "toy"
-    needs: ClassVar[frozenset[str]] = frozenset({"observation", "action", "reward"})
 
     batch_size: int = bounded(8, at_least=1)
     rate: float = bounded(0.1, above=0.0, at_most=1.0)
@@ -48,8 +47,9 @@ class Toy(Algorithm[ToyState]):
         return ToyState(jnp.ones(()))
 
     def update(self, state: ToyState, batch: Batch, key: Key) -> tuple[ToyState, Metrics]:
-        value = state.value + self.rate * (batch.reward.mean() - state.value)
-        value = jnp.where(self.growth > 1, self.growth * state.value, value)
+        target = batch.reward.mean() + batch.discount.mean() + (batch.next_observation**2).mean()
+        value = jnp.where(self.growth > 1, self.growth, 1 - self.rate) * state.value
+        value += jnp.where(self.growth > 1, 0.0, self.rate * (target + batch.action.mean()))
         return ToyState(value), {"value/max_abs": jnp.abs(value), "toy/seen": batch.observation.mean()}
 
     def policy(self, state: ToyState) -> Any:

@@ -1,0 +1,180 @@
+"""Faults of the numbers: D2 (NaN at a row), D3 (values that run away), S13 and S14 (memory)."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from making.runs import Toy, checkpoints, logged, newest, poisoned, told, train_until, walk
+
+from suture.algorithms.bc import BC
+from suture.algorithms.iql import IQL
+from suture.errors import OutOfBudget
+from suture.training.outcome import Outcome
+from suture.training.program import sample_rows
+from suture.training.sweep import Sweep
+from suture.training.train import train
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
+ROW, SMALL = 77, Toy(batch_size=4)
+EVERY: dict[str, Any] = {"steps": 120, "checkpoint_every": 50, "log_every": 20, "normalise": "none"}
+
+
+def first_sampled(row: int, seed: int, batch_size: int, rows: int) -> int:
+    """The first step whose batch holds a row."""
+    steps = (sample_rows(np.uint32(seed), step, batch_size, rows) for step in range(10_000))
+    return next(step for step, batch in enumerate(steps) if row in np.asarray(batch))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_row_with_nan_ends_the_run_at_the_step_that_samples_it(seed: int, tmp_path: Path) -> None:
+    """D2: the step, the row and the last good state are exact."""
+    data = poisoned(ROW)
+    step = first_sampled(ROW, seed, 4, len(data))
+    run, said = told(SMALL, data, out=tmp_path / "run", seed=seed, **EVERY)
+    assert run.outcome is Outcome.NON_FINITE
+    assert f"NON_FINITE at step {step + 1} of member 0: 1 of its 4 rows hold non-finite values" in said
+    assert f"dataset rows {ROW}." in said
+    outcome = json.loads((run.path / "outcome.json").read_text())
+    assert outcome["members"][0]["rows"] == [ROW]
+    assert outcome["members"][0]["step"] == step
+    name, (state, _) = newest(run.path)
+    assert name == f"step-{step:012d}"
+    train(SMALL, walk(), out=tmp_path / "clean", seed=seed, **EVERY | {"steps": step})
+    assert newest(tmp_path / "clean")[1][0] == state, "the last good state"
+
+
+def test_a_failed_run_stays_failed_when_it_is_resumed(tmp_path: Path) -> None:
+    """D2: resuming finds the failure in the checkpoint; nothing is trained further."""
+    data = poisoned(ROW)
+    train(SMALL, data, out=tmp_path / "run", **EVERY)
+    before = checkpoints(tmp_path / "run")
+    run, said = told(SMALL, data, out=tmp_path / "run", resume=True, **EVERY)
+    assert run.outcome is Outcome.NON_FINITE
+    assert f"dataset rows {ROW}." in said
+    assert checkpoints(run.path) == before
+
+
+def test_a_failing_member_stops_alone_and_the_others_equal_their_single_runs(tmp_path: Path) -> None:
+    """D2 in a sweep: members that meet the row later go on until they meet it, others to the end."""
+    data, steps = poisoned(ROW), 12
+    first = [first_sampled(ROW, seed, 4, len(data)) for seed in range(4)]
+    assert min(first) < steps < max(first), "the test needs members of both kinds"
+    options = EVERY | {"steps": steps, "checkpoint_every": 5, "log_every": 4}
+    run, said = told(SMALL, data, out=tmp_path / "sweep", seeds=4, **options)
+    assert run.outcome is Outcome.NON_FINITE
+    values = np.asarray(run.newest.state.value)
+    for seed, step in enumerate(first):
+        assert (f"step {step + 1} of member {seed}" in said) == (step < steps)
+        alone = train(SMALL, data, out=tmp_path / f"alone-{seed}", seed=seed, **options)
+        np.testing.assert_allclose(values[seed], np.asarray(alone.newest.state.value)[0], rtol=1e-5)
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("broken", [12, 20])
+def test_a_sweep_with_a_failed_member_resumes_exactly(broken: int, tmp_path: Path) -> None:
+    """D2 and S1 together: which members failed is part of the checkpoint."""
+    data, options = poisoned(ROW), EVERY | {"steps": 60, "checkpoint_every": 5, "seeds": 3}
+    train(SMALL, data, out=tmp_path / "whole", **options)
+    train_until(broken, SMALL, data, out=tmp_path / "broken", **options)
+    train(SMALL, data, out=tmp_path / "broken", resume=True, **options)
+    assert newest(tmp_path / "broken") == newest(tmp_path / "whole")
+
+
+def test_values_that_run_away_are_divergence_at_the_exact_step(tmp_path: Path) -> None:
+    """D3: 1.5 ** n leaves 1000 at the 18th update; the state kept is the one of 17 updates."""
+    run, said = told(Toy(growth=1.5), walk(), out=tmp_path / "run", **EVERY)
+    assert run.outcome is Outcome.DIVERGED
+    assert "DIVERGED at step 18 of member 0" in said
+    assert "--on-divergence continue" in said
+    np.testing.assert_allclose(np.asarray(run.newest.state.value), [1.5**17], rtol=1e-5)
+
+
+def test_divergence_may_be_studied(tmp_path: Path) -> None:
+    """D3: on_divergence="continue" lets finite values run on; NaN still ends the run."""
+    run = train(Toy(growth=1.5), walk(), out=tmp_path / "run", on_divergence="continue", **EVERY)
+    assert run.outcome is Outcome.COMPLETED
+    assert run.metrics[-1]["value/max_abs"] > 1e15
+    run = train(Toy(growth=2.5), walk(), out=tmp_path / "more", on_divergence="continue", **EVERY)
+    assert run.outcome is Outcome.NON_FINITE
+
+
+def test_in_a_sweep_only_the_member_that_diverges_stops(tmp_path: Path) -> None:
+    """D3: the others reach the end, and metrics of the stopped one say null rather than numbers."""
+    sweep = Sweep(Toy(), growth=[0.5, 1.5, 1.0])
+    run, said = told(sweep, walk(), out=tmp_path / "run", **EVERY)
+    assert run.outcome is Outcome.DIVERGED
+    assert said.count("DIVERGED at step") == 1
+    alone = train(Toy(), walk(), out=tmp_path / "alone", **EVERY)
+    np.testing.assert_allclose(
+        np.asarray(run.newest.state.value)[[0, 2]], np.asarray(alone.newest.state.value)[0], rtol=1e-5
+    )
+    assert logged(run)[-1] == (120, 2)
+
+
+def test_the_limit_of_values_follows_rewards_and_discount(tmp_path: Path) -> None:
+    """D3: IQL's limit is the largest reward over one minus the discount; a broken learner exceeds it."""
+    data = walk()
+    limit = float(np.abs(np.asarray(data.reward)).max()) / (1 - 0.99)
+    algorithm = IQL(hidden=(8,), batch_size=8, critic_learning_rate=50.0, value_learning_rate=50.0)
+    run, said = told(algorithm, data, out=tmp_path / "run", **EVERY)
+    assert run.recipe.algorithm.value_limit(run.recipe.spec) == pytest.approx(limit, rel=1e-5)
+    assert run.outcome is Outcome.DIVERGED
+    assert "DIVERGED at step" in said
+
+
+def test_what_cannot_fit_is_refused_before_anything_begins(tmp_path: Path) -> None:
+    """S14: the estimate is named, with what helps; nothing is left behind that looks like a run."""
+    with pytest.raises(OutOfBudget, match=r"Raise --memory-limit above [\d,]+") as refused:
+        train(Toy(), walk(), out=tmp_path / "run", memory_limit="100", **EVERY)
+    assert refused.value.exit_code == 2
+    assert not (tmp_path / "run" / "config.json").exists()
+    train(Toy(), walk(), out=tmp_path / "run", memory_limit="4KB", **EVERY)
+
+
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 8.00 GiB"), MemoryError()])
+def test_out_of_memory_names_the_bytes_and_keeps_the_checkpoints(
+    error: MemoryError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S13: the host refuses the rows; what was saved stands."""
+    out, data = tmp_path / "run", walk()
+    train(BC(hidden=(8,)), data, out=out, **EVERY)
+    before = checkpoints(out)
+
+    def refuse(_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("suture.data.stage.Stage.everything", refuse)
+    with pytest.raises(OutOfBudget, match=r"take [\d,]+ bytes; stream them with a --memory-limit") as refused:
+        train(BC(hidden=(8,)), data, out=out, resume=True, **EVERY)
+    assert refused.value.exit_code == 2
+    assert str(error) in str(refused.value)
+    assert checkpoints(out) == before
+
+
+def test_device_out_of_memory_is_told_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S14: XLA's refusal, which is another exception; any other error of XLA is no such thing."""
+    import jax
+
+    def refuse(said: str) -> Any:
+        def raise_it(*_: Any) -> None:
+            raise jax.errors.JaxRuntimeError(said)
+
+        return raise_it
+
+    monkeypatch.setattr("suture.training.loop.Loop.run", refuse("RESOURCE_EXHAUSTED: Out of memory: 8GiB"))
+    with pytest.raises(OutOfBudget, match="8GiB"):
+        train(Toy(), walk(), out=tmp_path / "one", **EVERY)
+    monkeypatch.setattr("suture.training.loop.Loop.run", refuse("INTERNAL: broken"))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        train(Toy(), walk(), out=tmp_path / "two", **EVERY)
+
+
+def test_the_poisoned_log_differs_in_one_row_alone() -> None:
+    """The tests above stand on this."""
+    clean, bad = walk(), poisoned(ROW)
+    differ = np.flatnonzero((np.asarray(clean.observation) != np.asarray(bad.observation)).any(axis=1))
+    assert differ.tolist() == [ROW]
+    assert dataclasses.replace(bad, observation=clean.observation).fingerprint == clean.fingerprint

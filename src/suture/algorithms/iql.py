@@ -30,7 +30,7 @@ PAPER = "Kostrikov et al. 2021 (arXiv:2110.06169)"
 
 
 class IQLState(eqx.Module):
-    """V, the critics, their slow copy, the policy, and how long the run (and so the actor's schedule) is."""
+    """V, the critics, their slow copy, the policy, and the length of the actor's schedule (0: constant)."""
 
     value: Trainable[Value]
     critic: Trainable[Critic]
@@ -80,7 +80,7 @@ class IQL(Algorithm[IQLState]):
             Trainable.of(critic, adam(self.critic_learning_rate)),
             critic,
             Trainable.of(policy, self._actor_optimiser(spec.steps)),
-            spec.steps,
+            spec.steps if self.actor_schedule == "cosine" else 0,
         )
 
     def _actor_optimiser(self, steps: int) -> optax.GradientTransformation:
@@ -124,7 +124,9 @@ class IQL(Algorithm[IQLState]):
     def value_limit(self, spec: Spec) -> float | None:
         if spec.reward_limit is None or self.discount >= 1:
             return None
-        return spec.reward_limit / (1 - self.discount)
+        return max(spec.reward_limit, 1.0) / (
+            1 - self.discount
+        )  # fresh networks may say 1 where rewards are 0
 
 
 def _values(value: Value, batch: Batch) -> tuple[Array, Array]:

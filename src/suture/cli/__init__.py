@@ -184,7 +184,7 @@ def _fail(message: object, exit_code: int) -> None:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value))
+    print(json.dumps(value, allow_nan=False))
 
 
 def _print(renderable: Any) -> None:

@@ -21,6 +21,8 @@ from suture.envs.chain import STITCH_MAZE, certificate, make_stitch_log
 from suture.errors import RefusedInput
 from suture.evaluation.evaluate import evaluate
 from suture.evaluation.score import Evaluation
+from suture.training.outcome import Outcome
+from suture.training.run import Run
 from suture.training.train import Watch, train
 
 LOGGED, SEEDS, STEPS, EPISODES = 1_000, 3, 5_000, 100
@@ -36,7 +38,10 @@ def run_demo(out: Path) -> int:
     _tell_log(console, data)
     results: dict[str, Evaluation] = {}
     for algorithm in (BC(hidden=(64, 64)), IQL(hidden=(64, 64), expectile=0.9, inverse_temperature=10.0)):
-        results[algorithm.name] = _train_and_play(console, algorithm, data, out)
+        run = _train(console, algorithm, data, out)
+        if run.outcome is not Outcome.COMPLETED:
+            return run.outcome.exit_code if run.outcome else 1
+        results[algorithm.name] = evaluate(run, STITCH_MAZE, episodes=EPISODES)
     _tell_results(console, results)
     seconds = time.monotonic() - began
     console.print(f"\n{seconds:.0f} s. The log and both runs are in {out}; try:")
@@ -65,18 +70,19 @@ def _tell_log(console: Console, data: Dataset) -> None:
     )
 
 
-def _train_and_play(console: Console, algorithm: Algorithm[Any], data: Dataset, out: Path) -> Evaluation:
+def _train(console: Console, algorithm: Algorithm[Any], data: Dataset, out: Path) -> Run:
     began = time.monotonic()
     with Bar(algorithm.name) as watch:
         bar = Watch(start=watch.start, progress=watch.progress)
         run = train(algorithm, data, out=out / algorithm.name, seeds=SEEDS, steps=STEPS, watch=bar)
-    seconds = time.monotonic() - began
-    rate = run.metrics[-1]["updates_per_second"]
+    if run.outcome is not Outcome.COMPLETED:
+        return run
+    seconds, rate = time.monotonic() - began, run.metrics[-1]["updates_per_second"]
     console.print(
         f"[bold]{algorithm.name}[/bold]: {SEEDS} seeds in one program, {STEPS:,} updates each, "
         f"{seconds:.0f} s with compilation ({rate:,.0f} updates/s)."
     )
-    return evaluate(run, STITCH_MAZE, episodes=EPISODES)
+    return run
 
 
 def _tell_results(console: Console, results: dict[str, Evaluation]) -> None:

@@ -101,7 +101,9 @@ class Stage:
             else:
                 column, alone[path] = Column(path, array.shape[1:], None), np.ascontiguousarray(array)
             columns.append(column)
-        return Rows(np.concatenate(parts, axis=1) if parts else np.zeros((0, 0)), alone, tuple(columns))
+        count = len(next(iter(alone.values()))) if alone else 0
+        packed = np.concatenate(parts, axis=1) if parts else np.zeros((count, 0), np.float32)
+        return Rows(packed, alone, tuple(columns))
 
     def _columns(self, rows: Any) -> dict[str, HostArray]:
         data, scale = self.dataset, self.normaliser

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from suture import spaces
 from suture.data.dataset import Dataset
 
@@ -16,7 +18,7 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
     terminated, truncated = int(dataset.terminated.sum()), int(dataset.truncated.sum())
     returns = dataset.returns
     statistics = {
-        name: None if returns is None or not len(returns) else float(getattr(returns, name)())
+        name: _finite(getattr(returns, name)()) if returns is not None and len(returns) else None
         for name in ("min", "mean", "max")
     }
     return {
@@ -31,3 +33,8 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
         "returns": statistics,
         "findings": [finding.to_json() for finding in dataset.findings],
     }
+
+
+def _finite(value: float) -> float | None:
+    """A number as JSON knows it: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None

@@ -54,6 +54,8 @@ def rollout(
             "episodes, members and environments must be at least 1, "
             f"found {episodes}, {members} and {environments}."
         )
+    if seed < 0:
+        raise ConfigError(f"seed must be at least 0, found {seed}.")
     limit = min(episodes, environments or max(1, PARALLEL // members))
     slots = -(-episodes // -(-episodes // limit))  # no more than the number of rounds needs
     vector = make_vector(environment, members * slots, processes=processes)

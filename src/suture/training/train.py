@@ -59,16 +59,17 @@ def train(
 
     algorithm: an algorithm (with `seeds` members, from `seed` up), or a Sweep.
     out: the run folder; by default the next free of runs/NAME-0001, ...
-    resume: continue the run in `out` from its newest whole checkpoint, exactly.
+    resume: continue the run in `out` (by default the newest of runs/NAME-...) from its newest whole
+        checkpoint, exactly.
     changes: fields of Settings, such as steps=100_000 or normalise="none".
     """
     sweep = algorithm if isinstance(algorithm, Sweep) else Sweep(algorithm, seeds=seeds, seed=seed)
     settings = replace(settings or Settings(), **changes)
-    sweep.algorithm.require(data.admit())
     device.use_compilation_cache()
-    parts = split(data, fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
+    parts = split(data.admit(), fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
+    sweep.algorithm.require(parts.train.dataset)
     recipe = _recipe(sweep, settings, data, parts.train)
-    path = Path(out) if out is not None else _free_folder(sweep.algorithm.name)
+    path = Path(out) if out is not None else _default_folder(sweep.algorithm.name, resume)
     if path.exists() and not path.is_dir():
         raise RunMismatch(f"{path} is a file. Name a folder for the run with --out.")
     atomic.make_folder(path)
@@ -89,7 +90,7 @@ def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPa
         extremes = np.array([reward.min(), reward.max()])
         limit = float(np.abs(normaliser.scale_reward(extremes)).max())
     return Recipe(
-        sweep=sweep, settings=settings, source=data.source, fingerprint=data.fingerprint,
+        sweep=sweep, settings=settings, source=data.source, fingerprint=train_part.dataset.fingerprint,
         observation=data.observation_space, action=data.action_space,
         normaliser=normaliser, reward_limit=limit,
         split={
@@ -100,11 +101,12 @@ def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPa
     )  # fmt: skip
 
 
-def _free_folder(name: str) -> Path:
+def _default_folder(name: str, resume: bool) -> Path:
+    """The next free runs/NAME-0001, ...; to resume, the newest of them."""
     number = 1
-    while (path := Path("runs") / f"{name}-{number:04d}").exists():
+    while (Path("runs") / f"{name}-{number:04d}").exists():
         number += 1
-    return path
+    return Path("runs") / f"{name}-{max(1, number - resume):04d}"
 
 
 class _Trainer:

@@ -63,3 +63,10 @@ def test_d4rl_references(name: str, task: tuple[float, float]) -> None:
 )
 def test_tasks_that_only_resemble_d4rl_have_no_score(name: str) -> None:
     assert normalised(np.zeros(1), name) is None
+
+
+def test_the_sample_of_one_member_is_its_episodes() -> None:
+    """A user with one seed learns how well this policy is known."""
+    one = evaluation([[1.0, 2.0, 3.0, 4.0]])
+    assert one.overall == (2.5, one.standard_error[0], pytest.approx(2.5 - one.interval[0, 0]))
+    assert one.to_json()["interval"] == pytest.approx(one.interval[0].tolist())

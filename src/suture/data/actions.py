@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suture.data.episodes import Episodes
-from suture.data.findings import Finding, at, share_of
+from suture.data.findings import Finding, at, option, share_of
 from suture.data.log import Reading
 from suture.data.values import need_numbers, refuse, to_choices, to_float32
 from suture.spaces import Array, Box, Discrete, Space
@@ -16,7 +16,8 @@ FEW_VALUES = 64
 NEAR = 0.99
 LEAVES_A_LITTLE = 1.5
 FAR = 5.0
-OBSERVED = 'pass action_bounds="observed" to accept the observed range'
+OBSERVED = f"pass {option('action_bounds', 'observed')} to accept the observed range"
+STATED = f"pass {option('action_bounds', ('LOW', 'HIGH'))}"
 
 
 def settle_actions(
@@ -65,7 +66,7 @@ def _are_choices(
         return False
     message = (
         f"All actions are whole numbers from {values[0]:g} to {values[-1]:g}: they are read as choices. "
-        "Pass discrete=False where they are amounts."
+        f"Pass {option('discrete', False)} where they are amounts."
     )
     found.append(Finding(id="actions-read-as-choices", severity="info", count=len(values), message=message))
     return True
@@ -88,7 +89,8 @@ def _settle_choices(
             raise refuse(
                 "labels",
                 f"Actions are {len(logged):,} labels up to {n - 1:,}: too sparse for choices 0 to n - 1. "
-                "Relabel them 0, 1, 2 … (keep the table of names), or pass discrete=False where they are "
+                "Relabel them 0, 1, 2 … (keep the table of names), or pass "
+                f"{option('discrete', False)} where they are "
                 "amounts.",
             )
     settled = to_choices("action", labels, n, found)
@@ -161,8 +163,8 @@ def _find_outside(
     column = int(np.flatnonzero(outside[first])[0])
     message = (
         f"Actions leave the declared bounds {_interval(low, high)} in {share_of(rows)} steps, first at "
-        f"{episodes.place(first)} (dimension {column}: {action[first, column]:.4g}). Rescale them, pass "
-        f"action_bounds=(low, high), or {OBSERVED}."
+        f"{episodes.place(first)} (dimension {column}: {action[first, column]:.4g}). Rescale them, "
+        f"{STATED}, or {OBSERVED}."
     )
     found.append(at("actions-out-of-bounds", "error", rows, message))
 
@@ -190,7 +192,7 @@ def _find_scale(
         column = int(largest.argmax())
         message = (
             f"Action dimension {column} reaches {largest[column]:.4g}, all others stay within [-1, 1]: it "
-            f"looks scaled by mistake. Rescale it, pass action_bounds=(low, high), or {OBSERVED}."
+            f"looks scaled by mistake. Rescale it, {STATED}, or {OBSERVED}."
         )
         found.append(at("action-scale", "error", size[:, column] > 1, message))
 
@@ -210,13 +212,13 @@ def _read_bounds(action: Array, observed: tuple[Array, Array], found: list[Findi
         message = (
             f"No bounds are stated. Actions look like [-1, 1] but leave it in {share_of(beyond)} steps, "
             f"from {low.min():.4g} to {high.max():.4g}. Each dimension's observed range is taken as its "
-            "bounds; pass action_bounds=(low, high) if you know them."
+            f"bounds; {STATED} if you know them."
         )
         found.append(at("action-bounds", "warning", beyond, message))
         return observed
     message = (
-        f"No bounds are stated. From the range of the actions they are read as {_interval(low, high)}; pass "
-        "action_bounds=(low, high) if that is wrong."
+        f"No bounds are stated. From the range of the actions they are read as {_interval(low, high)}; "
+        f"{STATED} if that is wrong."
     )
     found.append(Finding(id="action-bounds-read", severity="info", count=len(low), message=message))
     return low, high

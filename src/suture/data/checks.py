@@ -4,7 +4,7 @@ import numpy as np
 
 from suture import spaces
 from suture.data.dataset import Dataset
-from suture.data.findings import Finding, at, share, share_of
+from suture.data.findings import Finding, at, option, share, share_of
 from suture.data.fingerprints import hash_episodes, hash_transitions, repeats
 from suture.spaces import Array, Box, Discrete
 
@@ -34,7 +34,7 @@ def find_repeats(data: Dataset, *, drop: bool, found: list[Finding]) -> Dataset:
     if drop:
         found.append(at("duplicates-dropped", "info", rows, f"{message}; they were left out, as asked."))
         return data.take_episodes(np.flatnonzero(~twice))
-    message += ", as when logs are joined. Pass drop_duplicates=True to keep one of each."
+    message += f", as when logs are joined. Pass {option('drop_duplicates', True)} to keep one of each."
     found.append(at("duplicate-episodes", "warning", rows, message))
     return data
 

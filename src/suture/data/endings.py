@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suture.data.episodes import Episodes
-from suture.data.findings import Finding, at, share_of
+from suture.data.findings import Finding, at, option, share_of
 from suture.data.log import Log, Reading
 from suture.spaces import Array
 
@@ -62,8 +62,8 @@ def _explicit(
     message = (
         f"All {len(ends):,} terminals lie at the same length, {lengths[0]:,} steps, as those of a time "
         "limit do. "
-        'They are kept as terminations; pass ends="time-limit" where the task goes on beyond them, otherwise '
-        "values there are learned as 0."
+        f"They are kept as terminations; pass {option('ends', 'time-limit')} where the task goes on beyond "
+        "them, otherwise values there are learned as 0."
     )
     found.append(at("terminals-at-one-length", "warning", ends, message))
     return terminal, timeout
@@ -102,7 +102,7 @@ def _read_done(
     reading_, other = ("time limit", "termination") if limit else ("termination", "time-limit")
     message = f"`done` does not say why episodes ended. Its {len(ends):,} ends are read as {reading_}, {why}."
     severity = "info" if reading.ends else "warning"
-    advice = "" if reading.ends else f' Pass ends="{other}" if that is wrong.'
+    advice = "" if reading.ends else f" Pass {option('ends', other)} if that is wrong."
     found.append(at("ambiguous-done", severity, ends, message + advice))
     return (nothing, done) if limit else (done, nothing)
 
@@ -126,7 +126,8 @@ def _settle_unknown(
     if unknown.any():
         message = (
             f"{share_of(unknown)} episodes end without a reason given. They are unfinished: "
-            'nothing is assumed about what follows. Pass ends="termination" or ends="time-limit" if you know.'
+            f"nothing is assumed about what follows. Pass {option('ends', 'termination')}, or time-limit, if "
+            "you know."
         )
         found.append(at("unfinished-episodes", "info", episodes.last[unknown], message))
     return terminal, timeout

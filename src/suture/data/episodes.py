@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from suture.data.findings import Finding, at
+from suture.data.findings import Finding, at, option
 from suture.data.log import Log, Reading
 from suture.data.values import as_flags, refuse
 from suture.spaces import Array
@@ -110,5 +110,5 @@ def _no_ends(log: Log, rows: int) -> str:
     said = f"{', '.join(silent)} is never set" if silent else "there is no column of ends or episode labels"
     return (
         f"{log.source} does not say where its {rows:,} rows are divided into episodes: {said}. Pass "
-        f"episode_length=STEPS (a time limit), or episode_length={rows} where it is one recording."
+        f"{option('episode_length', 'STEPS')}: the time limit, or {rows} where it is one recording."
     )

@@ -1,7 +1,7 @@
 """What the gate found in a log: an id, how grave, how often, where first, and what to do."""
 
 import dataclasses
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -51,3 +51,15 @@ def share(count: int, total: int) -> str:
 def share_of(mask: Array) -> str:
     """`share` of the rows of a boolean mask."""
     return share(int(mask.sum()), len(mask))
+
+
+def option(name: str, value: object) -> str:
+    """How to say a field of `Reading`: '--ends time-limit (in Python: Reading(ends="time-limit"))'.
+
+    Capitals stand for what the user fills in: option("action_bounds", ("LOW", "HIGH")).
+    """
+    values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    typed = "" if value is True else "".join(f" {part}" for part in values)
+    parts = [f'"{part}"' if isinstance(part, str) and not part.isupper() else str(part) for part in values]
+    written = f"({', '.join(parts)})" if isinstance(value, tuple) else parts[0]
+    return f"--{name.replace('_', '-')}{typed} (in Python: Reading({name}={written}))"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from suture import spaces
 from suture.data.episodes import Episodes
-from suture.data.findings import Finding, at, share
+from suture.data.findings import Finding, at, option, share
 from suture.data.fingerprints import hash_rows
 from suture.spaces import Array, Tree
 
@@ -128,7 +128,7 @@ def _diagnose(observation: Tree, following: Tree, inside: Mask) -> str:
         return f"It is the observation two rows on in {early:.1%}: shifted by one. Leave the column out."
     return (
         "No shift by one explains it: the rows may be shuffled, or from different recordings. For shuffled "
-        "transitions pass episode_length=1; otherwise mend the order of the rows."
+        f"transitions pass {option('episode_length', 1)}; otherwise mend the order of the rows."
     )
 
 

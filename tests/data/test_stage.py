@@ -1,0 +1,84 @@
+"""From rows to what `update` sees: packed, scaled once, and equal on either way to the device."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from making.sets import dataset_of
+
+from suture.data.dataset import Dataset
+from suture.data.normalise import Normaliser
+from suture.data.split import split
+from suture.data.stage import Stage
+
+ALL = frozenset({"observation", "action", "reward", "discount", "next_observation"})
+
+
+def stage_of(data: Dataset, *, needs: frozenset[str] = ALL, rows: Any = None, **scales: Any) -> Stage:
+    normaliser = Normaliser.fit(split(data, fraction=0.0, seed=0).train, **scales)
+    chosen = np.arange(len(data)) if rows is None else np.asarray(rows)
+    return Stage(dataset=data, normaliser=normaliser, needs=needs, rows=chosen)
+
+
+def mixed(lengths: tuple[int, ...] = (5, 4)) -> Dataset:
+    """Joints, a camera and nested parts: floats are packed, bytes stand alone."""
+    rng, rows = np.random.default_rng(1), sum(lengths)
+    tree: dict[str, Any] = {
+        "camera": rng.integers(256, size=(rows, 4, 4, 1)).astype(np.uint8),
+        "arm": {"joints": rng.normal(size=(rows, 3)).astype(np.float32),
+                "frame": rng.normal(size=(rows, 2, 2)).astype(np.float32)},
+    }  # fmt: skip
+    return dataset_of(lengths, observation=tree)
+
+
+def test_columns_come_back_with_their_names_shapes_and_values() -> None:
+    data = mixed()
+    batch = stage_of(data, observation="none").everything().take(np.array([3, 0, 3]))
+    assert batch.keys() == ALL
+    seen = batch["observation"]
+    for path, array in (("joints", seen["arm"]["joints"]), ("frame", seen["arm"]["frame"])):
+        np.testing.assert_array_equal(np.asarray(array), data.observation["arm"][path][[3, 0, 3]])  # type: ignore[index,call-overload]
+    camera = np.asarray(seen["camera"])
+    assert camera.dtype == np.uint8
+    np.testing.assert_array_equal(camera, data.observation["camera"][[3, 0, 3]])  # type: ignore[index,call-overload]
+
+
+def test_scales_are_applied_once() -> None:
+    """Standardised observations, actions in [-1, 1], scaled rewards; a true end has discount 0."""
+    data = dataset_of((50, 50))
+    batch = stage_of(data, reward_scale=2.0, reward_shift=-1.0).everything().take(np.arange(100))
+    observation = np.asarray(batch["observation"])
+    np.testing.assert_allclose(observation.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(observation.std(0), 1, atol=5e-3)
+    np.testing.assert_allclose(np.asarray(batch["action"]), (data.action + 2) / 3 - 1, atol=1e-6)
+    assert data.reward is not None
+    np.testing.assert_allclose(np.asarray(batch["reward"]), 2 * data.reward - 1, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(batch["discount"]), 1 - data.terminated.astype(np.float32))
+
+
+def test_only_what_is_needed_takes_memory() -> None:
+    data = dataset_of((10, 10))
+    little, much = stage_of(data, needs=frozenset({"observation", "action"})), stage_of(data)
+    assert little.bytes == 20 * (3 + 2) * 4
+    assert much.bytes == 20 * (3 + 2 + 1 + 1 + 3) * 4
+    assert little.everything().take(np.array([0])).keys() == {"observation", "action"}
+
+
+def test_positions_count_the_eligible_rows_only() -> None:
+    data, rows = dataset_of((6, 6)), [1, 4, 7, 11]
+    stage = stage_of(data, rows=rows, observation="none")
+    every = np.asarray(stage.everything().take(np.arange(4))["observation"])
+    np.testing.assert_array_equal(every, np.asarray(data.observation)[rows])
+    assert stage.bytes == 4 * 10 * 4
+
+
+@pytest.mark.parametrize("make", [lambda: dataset_of((9, 8)), mixed], ids=["vector", "mixed"])
+def test_streamed_rows_equal_resident_rows(make: Any) -> None:
+    """Repeated and unordered positions, in two dimensions (members x steps)."""
+    stage = stage_of(make(), rows=[0, 2, 3, 5, 7])
+    positions = np.array([[4, 0, 4], [1, 3, 0]])
+    ours, theirs = stage.positions(positions), stage.everything()
+    assert ours.columns == theirs.columns
+    np.testing.assert_array_equal(ours.packed, np.asarray(theirs.packed)[positions])
+    for path, array in ours.alone.items():
+        np.testing.assert_array_equal(array, np.asarray(theirs.alone[path])[positions])

@@ -362,7 +362,7 @@ def test_inspect_loads_no_jax_and_no_reader_that_it_does_not_need(log: Path) -> 
      "swingup/expert.h5"],
 )  # fmt: skip
 def test_inspect_takes_less_than_two_seconds(name: str, data_folder: Path) -> None:
-    """The costliest real log of each kind: processor time, which other work on the machine hardly lengthens."""
+    """The costliest real log of each kind: processor time, little changed by other work."""
     before = os.times()
     arguments = [sys.executable, "-m", "suture", "inspect", str(data_folder / name)]
     subprocess.run(arguments, capture_output=True, check=False)

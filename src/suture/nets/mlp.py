@@ -46,9 +46,8 @@ def orthogonal(noise: Float[Array, "*members inputs outputs"], scale: float) -> 
 
     noise: standard normal.   Source: Saxe et al. 2014 (arXiv:1312.6120); the sign makes it uniform.
     """
-    if (
-        noise.ndim > 2
-    ):  # one by one: two batched decompositions at a time lock up jaxlib's pool of two threads
+    if noise.ndim > 2:
+        # One by one: batched decompositions, run side by side, wait for each other's threads for ever.
         return jnp.stack([orthogonal(member, scale) for member in noise])
     wide = noise.shape[-2] < noise.shape[-1]
     q, r = jnp.linalg.qr(jnp.swapaxes(noise, -1, -2) if wide else noise)

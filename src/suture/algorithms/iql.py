@@ -124,9 +124,8 @@ class IQL(Algorithm[IQLState]):
     def value_limit(self, spec: Spec) -> float | None:
         if spec.reward_limit is None or self.discount >= 1:
             return None
-        return max(spec.reward_limit, 1.0) / (
-            1 - self.discount
-        )  # fresh networks may say 1 where rewards are 0
+        # At least 1: fresh networks answer about 1 even where all rewards are 0.
+        return max(spec.reward_limit, 1.0) / (1 - self.discount)
 
 
 def _values(value: Value, batch: Batch) -> tuple[Array, Array]:

@@ -59,7 +59,7 @@ def test_a_failed_run_stays_failed_when_it_is_resumed(tmp_path: Path) -> None:
 
 def test_a_failing_member_stops_alone_and_the_others_equal_their_single_runs(tmp_path: Path) -> None:
     """D2 in a sweep: members that meet the row later go on until they meet it, others to the end."""
-    data, steps = poisoned(ROW), 12
+    data, steps = poisoned(ROW), 22
     first = [first_sampled(ROW, seed, 4, len(data)) for seed in range(4)]
     assert min(first) < steps < max(first), "the test needs members of both kinds"
     options = EVERY | {"steps": steps, "checkpoint_every": 5, "log_every": 4}

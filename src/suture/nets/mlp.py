@@ -44,15 +44,26 @@ product.defvjp(_product_forward, _product_backward)
 def orthogonal(noise: Float[Array, "*members inputs outputs"], scale: float) -> Array:
     """Orthogonal matrices (rows or columns, whichever are fewer), uniformly distributed, times `scale`.
 
-    noise: standard normal.   Source: Saxe et al. 2014 (arXiv:1312.6120); the sign makes it uniform.
+    noise: standard normal. Rotating it rotates its polar factor, which is therefore uniform; that is found by
+    matrix products alone, because several LAPACK calls at a time stall, or lock up, XLA's CPU threads.
+    Sources: Saxe et al. 2014 (arXiv:1312.6120); Newton-Schulz iteration: Higham 2008, section 8.3.
     """
-    if noise.ndim > 2:
-        # One by one: batched decompositions, run side by side, wait for each other's threads for ever.
-        return jnp.stack([orthogonal(member, scale) for member in noise])
     wide = noise.shape[-2] < noise.shape[-1]
-    q, r = jnp.linalg.qr(jnp.swapaxes(noise, -1, -2) if wide else noise)
-    q = q * jnp.sign(jnp.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
-    return scale * (jnp.swapaxes(q, -1, -2) if wide else q)
+    x = jnp.swapaxes(noise, -1, -2) if wide else noise
+    x, identity = x / jnp.linalg.norm(x, axis=(-2, -1), keepdims=True), jnp.eye(x.shape[-1])
+
+    def gram(x: Array) -> Array:
+        return jnp.swapaxes(x, -1, -2) @ x
+
+    def unfinished(state: tuple[Array, Array]) -> Array:
+        return jnp.abs(state[1] - identity).max() > 1e-5
+
+    def step(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        x = state[0] @ (1.5 * identity - 0.5 * state[1])
+        return x, gram(x)
+
+    x, _ = jax.lax.while_loop(unfinished, step, (x, gram(x)))
+    return scale * (jnp.swapaxes(x, -1, -2) if wide else x)
 
 
 class Linear(eqx.Module):

@@ -18,9 +18,13 @@ from suture.spaces import Array
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainPart:
-    """The part of a dataset that may be learned from."""
+    """The part of a dataset that may be learned from.
+
+    rows: (n,) where each of its rows lies in the whole dataset; None: it is the whole.
+    """
 
     dataset: Dataset
+    rows: Array | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,7 +63,8 @@ def split(dataset: Dataset, *, fraction: float = 0.1, seed: int = 0, by: str = "
         return _without_validation(dataset)
     _refuse_shared(hashes[~held], hashes[held])
     train = dataset.take_episodes(np.flatnonzero(~held))
-    return Split(TrainPart(train), dataset.take_episodes(np.flatnonzero(held)))
+    rows = np.flatnonzero(~held[dataset.episode_index])
+    return Split(TrainPart(train, rows), dataset.take_episodes(np.flatnonzero(held)))
 
 
 def require_disjoint(train: Dataset, validation: Dataset) -> None:

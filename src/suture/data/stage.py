@@ -65,12 +65,19 @@ class Stage:
     """How the eligible rows of a dataset become `Rows`.
 
     rows: (n,) the dataset rows that may be sampled, ascending; sampling draws positions 0 to n - 1.
+    origin: (N,) where each dataset row lies in the log that it was split from; None: it is the log.
     """
 
     dataset: Dataset
     normaliser: Normaliser
     needs: frozenset[str]
     rows: HostArray
+    origin: HostArray | None = None
+
+    def logged(self, positions: HostArray) -> HostArray:
+        """The rows of the log at some positions: what people can look up."""
+        rows = self.rows[positions]
+        return rows if self.origin is None else self.origin[rows]
 
     @property
     def bytes(self) -> int:

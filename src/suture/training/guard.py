@@ -120,4 +120,4 @@ class Guard:
             if np.issubdtype(leaf.dtype, np.inexact):
                 bad |= ~np.isfinite(leaf).reshape(len(leaf), -1).all(1)
         chosen = positions[bad] if bad.any() else positions
-        return tuple(int(row) for row in self.stage.rows[np.unique(chosen)][:5]), int(bad.sum())
+        return tuple(int(row) for row in self.stage.logged(np.unique(chosen))[:5]), int(bad.sum())

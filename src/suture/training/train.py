@@ -74,7 +74,7 @@ def train(
         raise RunMismatch(f"{path} is a file. Name a folder for the run with --out.")
     atomic.make_folder(path)
     with Lock(path / "lock"):
-        return _Trainer(recipe, parts.train.dataset, path, watch or Watch()).train(resume, same_device)
+        return _Trainer(recipe, parts.train, path, watch or Watch()).train(resume, same_device)
 
 
 def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPart) -> Recipe:
@@ -112,14 +112,16 @@ def _default_folder(name: str, resume: bool) -> Path:
 class _Trainer:
     """One call of `train`, holding the lock of the run folder."""
 
-    def __init__(self, recipe: Recipe, data: Dataset, path: Path, watch: Watch):
+    def __init__(self, recipe: Recipe, part: TrainPart, path: Path, watch: Watch):
         self.recipe, self.path, self.watch = recipe, path, watch
         self.members = recipe.sweep.members
-        algorithm = recipe.algorithm
-        rows = np.flatnonzero(algorithm.rows(data))
-        self.stage = Stage(dataset=data, normaliser=recipe.normaliser, needs=algorithm.needs, rows=rows)
+        self.stage = Stage(
+            dataset=part.dataset, normaliser=recipe.normaliser, needs=recipe.algorithm.needs,
+            rows=np.flatnonzero(recipe.algorithm.rows(part.dataset)), origin=part.rows,
+        )  # fmt: skip
         self.failed_saves, self.began, self.seconds_before = 0, time.monotonic(), 0.0
-        self.last_log = (0, 0.0)
+        self.last_log: tuple[int, float] | None = None
+        self.first = 0
 
     def train(self, resume: bool, same_device: bool) -> Run:
         begun = (self.path / "config.json").exists()
@@ -142,13 +144,13 @@ class _Trainer:
         )  # fmt: skip
         if state is None:
             state = program.init(self.members)
-        self.last_log = (start, 0.0)
+        self.first = start
         self.watch.start(start, settings.steps)
         with device.signals_to_outcome() as asked, self._tensorboard() as board:
             hooks = Hooks(
                 log=lambda step, metrics: self._log(step, metrics, board),
                 save=self._save,
-                progress=self.watch.progress,
+                progress=self._progress,
                 stop=lambda: asked[0] if asked else None,
             )
             loop = Loop(
@@ -234,9 +236,16 @@ class _Trainer:
         )
         return Streamed(self.stage, self.members, self.recipe.algorithm.batch_size, limit)
 
+    def _progress(self, step: int) -> None:
+        if self.last_log is None:  # the first chunk compiled the program: speed is counted from here
+            self.last_log = (step, time.monotonic() - self.began)
+        self.watch.progress(step)
+
     def _log(self, step: int, metrics: dict[str, Any], board: Any) -> None:
         elapsed = time.monotonic() - self.began
-        (last_step, last_seconds), self.last_log = self.last_log, (step, elapsed)
+        (last_step, last_seconds), self.last_log = self.last_log or (self.first, 0.0), (step, elapsed)
+        if step == last_step:  # one chunk was all: its compilation cannot be told apart
+            last_step, last_seconds = self.first, 0.0
         rate = (step - last_step) * len(self.members) / max(elapsed - last_seconds, 1e-9)
         for member in range(len(self.members)):
             values = {name: float(column[member]) for name, column in sorted(metrics.items())}

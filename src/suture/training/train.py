@@ -310,8 +310,9 @@ def _require_same(before: Recipe, now: Recipe, path: Path) -> None:
     for values in (old, new):
         values["settings"] = {k: v for k, v in values["settings"].items() if k not in OPERATIONAL}
         del values["data"]
-    scheduled = before.structure != now.structure
-    if before.settings.steps < now.settings.steps and not scheduled:
+    longer = before.settings.steps < now.settings.steps
+    scheduled = longer and before.structure != now.structure
+    if longer and not scheduled:
         old["settings"]["steps"] = now.settings.steps
     if old != new:
         why = _WHY_NOT_LONGER if _only_steps_differ(old, new) and scheduled else ""

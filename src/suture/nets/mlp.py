@@ -41,6 +41,7 @@ def _product_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array
 product.defvjp(_product_forward, _product_backward)
 
 
+@jax.jit
 def orthogonal(noise: Float[Array, "*members inputs outputs"], scale: float) -> Array:
     """Orthogonal matrices (rows or columns, whichever are fewer), uniformly distributed, times `scale`.
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 Shape = tuple[int, ...]
+PAUSE = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,11 +83,13 @@ def alternate(contestants: Mapping[str, Callable[[], float]], *, rounds: int) ->
     """Let each contestant measure itself once a round, in turn. name -> its rate in every round.
 
     A contestant is called without arguments and returns a rate (units a second). One more round is run
-    first and thrown away: it pays for compilation, page faults and cold caches.
+    first and thrown away: it pays for compilation, page faults and cold caches. Between turns there is a
+    pause, because the threads of a contestant go on spinning for a while after its work is done.
     """
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         for name, measure in contestants.items():
+            time.sleep(PAUSE)
             rate = measure()
             if turn > 0:
                 rates[name].append(rate)

@@ -19,12 +19,17 @@ ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
 }
 
 
-@jax.custom_vjp
-def product(x: Float[Array, "batch inputs"], weight: Float[Array, "inputs outputs"]) -> Array:
-    """`x @ weight`, with the weight's gradient computed as `x.T @ gradient`.
+FEW_OUTPUTS = 32
 
-    JAX derives `(gradient.T @ x).T` instead, which costs XLA's CPU backend a copy, and four times the
-    time where there are few outputs.
+
+@jax.custom_vjp
+def product(
+    x: Float[Array, "*members batch inputs"], weight: Float[Array, "*members inputs outputs"]
+) -> Array:
+    """`x @ weight`, with the weight's gradient computed as XLA's CPU backend does it fastest.
+
+    That is `x.T @ gradient`; with few outputs it is ten times faster from the other side, if barriers
+    keep the transposes from being folded back into the product.
     """
     return x @ weight
 
@@ -35,7 +40,12 @@ def _product_forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array
 
 def _product_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, weight = kept
-    return gradient @ weight.T, x.T @ gradient
+    apart = jax.lax.optimization_barrier
+    if gradient.shape[-1] < FEW_OUTPUTS:
+        weight_gradient = apart((apart(gradient.mT) @ x).mT)
+    else:
+        weight_gradient = x.mT @ gradient
+    return gradient @ weight.mT, weight_gradient
 
 
 product.defvjp(_product_forward, _product_backward)
@@ -86,7 +96,7 @@ class Linear(eqx.Module):
         if self.weight.ndim == 2:
             flat = product(x.reshape(-1, x.shape[-1]), self.weight)
             return flat.reshape(*x.shape[:-1], -1) + self.bias
-        return x @ self.weight + self.bias
+        return product(jnp.broadcast_to(x, (len(self.weight), *x.shape[-2:])), self.weight) + self.bias
 
 
 class LayerNorm(eqx.Module):

@@ -5,6 +5,7 @@ a `Dict` space are dictionaries with the same keys; `map_arrays` walks both.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
@@ -12,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suture.errors import FormatError
+
+MOST = 2**31 - 1
+"""Choices, or elements of an array, that a space may have."""
 
 Array: TypeAlias = NDArray[Any]
 Tree: TypeAlias = Array | dict[str, Any]
@@ -80,22 +84,39 @@ def to_json(space: Space) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> Space:
-    """The space that `to_json` wrote."""
+    """The space that `to_json` wrote; `FormatError` for anything else."""
     try:
         kind = values["type"]
         if kind == "dict":
             return Dict.of({str(name): from_json(inner) for name, inner in values["items"].items()})
         if kind == "discrete":
-            return Discrete(int(values["n"]))
+            return Discrete(_whole(values["n"], least=1))
         if kind == "box":
-            low, high = (None if values[b] is None else tuple(map(float, values[b])) for b in ("low", "high"))
-            dtype = np.dtype(str(values["dtype"]))
-            if dtype.kind not in "fiub":
-                raise ValueError(f"dtype {dtype}")
-            return Box(tuple(map(int, values["shape"])), dtype.name, low, high)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return _box(values)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f"A space is not readable: {error!r} in {dict(values)!r:.200}.") from error
     raise FormatError(f"A space must be of type box, discrete or dict, found {kind!r}.")
+
+
+def _box(values: Mapping[str, Any]) -> Box:
+    dtype, shape = np.dtype(str(values["dtype"])), tuple(_whole(length) for length in list(values["shape"]))
+    if dtype.kind not in "fiub":
+        raise ValueError(f"dtype {dtype}")
+    if math.prod(shape) > MOST:
+        raise ValueError(f"shape {list(shape)}")
+    low, high = (None if values[b] is None else tuple(map(float, values[b])) for b in ("low", "high"))
+    if any(bound is not None and len(bound) != math.prod(shape) for bound in (low, high)):
+        raise ValueError(f"bounds that do not fit the shape {list(shape)}")
+    if low is not None and high is not None and not all(map(float.__le__, low, high)):
+        raise ValueError("a lower bound above the upper one")
+    return Box(shape, dtype.name, low, high)
+
+
+def _whole(value: Any, *, least: int = 0) -> int:
+    """A whole number that is one in the file too: 3.7, "3" and true are none."""
+    if type(value) is not int or not least <= value <= MOST:
+        raise ValueError(f"{value!r:.40} where a whole number from {least} to {MOST} belongs")
+    return value
 
 
 def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:

@@ -94,13 +94,13 @@ def _settle_choices(
                 "amounts.",
             )
     settled = to_choices("action", labels, n, found)
-    absent = np.setdiff1d(np.arange(n), settled)
-    if len(absent):
-        listed = ", ".join(map(str, absent[:5])) + (" …" if len(absent) > 5 else "")
-        message = f"{len(absent):,} of {n:,} choices were never taken: {listed}. Labels count from 0."
-        found.append(
-            Finding(id="choices-never-taken", severity="warning", count=len(absent), message=message)
-        )
+    taken = np.unique(settled)
+    absent = n - len(taken)
+    if absent:
+        first = np.setdiff1d(np.arange(min(n, len(taken) + 5)), taken)[:5]
+        listed = ", ".join(map(str, first)) + (" …" if absent > 5 else "")
+        message = f"{absent:,} of {n:,} choices were never taken: {listed}. Labels count from 0."
+        found.append(Finding(id="choices-never-taken", severity="warning", count=absent, message=message))
     return settled, Discrete(n)
 
 
@@ -131,7 +131,8 @@ def _stated(declared: Space | None, width: int) -> tuple[Array, Array] | None:
         raise refuse(
             "action-shape", f"The stated action space has {declared.size} dimensions, actions {width}."
         )
-    low, high = (np.array(bound, np.float32) for bound in (declared.low, declared.high))
+    with np.errstate(over="ignore"):
+        low, high = (np.array(bound).astype(np.float32) for bound in (declared.low, declared.high))
     return (low, high) if np.isfinite(low).all() and np.isfinite(high).all() else None
 
 
@@ -178,7 +179,7 @@ def _find_scale(
     for column in np.flatnonzero(largest > 0):
         moved = size[:, column][size[:, column] > 0]
         bulk = float(np.percentile(moved, 99))
-        far = size[:, column] > FAR * bulk
+        far = size[:, column] > np.float64(FAR * bulk)
         if len(moved) >= 100 and far.any():
             first = int(np.flatnonzero(far)[0])
             message = (

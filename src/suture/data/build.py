@@ -28,7 +28,7 @@ from suture.data.values import (
     settle_tree,
     to_float32,
 )
-from suture.spaces import Array, Discrete
+from suture.spaces import Array, Discrete, Tree
 
 READING = Reading()
 
@@ -42,12 +42,12 @@ def build(log: Log, reading: Reading = READING) -> Dataset:
     given = log.next_observation
     if given is not None:
         given = settle_tree("next_observation", given, log.observation_space, found)
+        _need_alike(rows, given)
     following = follow(rows, given, episodes, found)
     terminated, truncated = settle_endings(log, episodes, following.borrowed, reading, found)
     _note_missing(following.has_next, found)
-    choices = None if log.action_probabilities is None else log.action_probabilities.shape[1]
     action, action_space = settle_actions(
-        log.action[episodes.rows], log.action_space, choices, episodes, reading, found
+        log.action[episodes.rows], log.action_space, _choices(log), episodes, reading, found
     )
     propensity, table = _behaviour(log, action, action_space, episodes, found)
     data = Dataset(
@@ -81,6 +81,40 @@ def _examine(data: Dataset, reading: Reading, found: list[Finding]) -> Dataset:
     find_propensities(data, found)
     gravest = {"error": 0, "warning": 1, "info": 2}
     return dataclasses.replace(data, findings=tuple(sorted(found, key=lambda f: gravest[f.severity])))
+
+
+def _need_alike(observation: Tree, following: Tree) -> None:
+    """Refuse next observations that are no observations: other names, shapes or dtypes."""
+    ours, theirs = (
+        {path or "array": f"{a.dtype}{list(a.shape[1:])}" for path, a in spaces.arrays_of(tree).items()}
+        for tree in (observation, following)
+    )
+    if ours != theirs:
+        raise refuse(
+            "next-observation-shape",
+            f"A row's next observation is {_listed(theirs)}, its observation {_listed(ours)}: they must be "
+            "alike. Mend the export, or leave next observations out: within episodes the next row has them.",
+        )
+
+
+def _listed(kinds: dict[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+
+
+def _choices(log: Log) -> int | None:
+    """Over how many choices the behaviour policy's distribution is logged; None without one."""
+    table = log.action_probabilities
+    if table is None:
+        return None
+    need_numbers("action_probabilities", table)
+    if table.ndim != 2 or not table.shape[1]:
+        raise refuse(
+            "action-probabilities-shape",
+            "Column action_probabilities must hold one probability for each choice, (rows, choices); found "
+            f"the shape {list(table.shape)}. Where it holds the probability of the action taken, name it "
+            "propensities.",
+        )
+    return table.shape[1]
 
 
 def _note_missing(has_next: Array, found: list[Finding]) -> None:
@@ -183,8 +217,14 @@ def _behaviour(
         log.action_probabilities,
     )
     if table is not None:
-        need_numbers("action_probabilities", table)
+        if not isinstance(space, Discrete) or table.shape[1] < space.n:
+            raise refuse(
+                "action-probabilities-shape",
+                f"Column action_probabilities is a distribution over {table.shape[1]:,} choices, but actions "
+                f"are {space}. Leave the column out, or log actions as choices from 0 to "
+                f"{table.shape[1] - 1:,}.",
+            )
         table = table[episodes.rows].astype(np.float32)
-        if propensity is None and isinstance(space, Discrete) and table.shape[1] >= space.n:
+        if propensity is None:
             propensity = np.take_along_axis(table, action[:, None].astype(np.int64), 1)[:, 0]
     return propensity, table

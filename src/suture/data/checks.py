@@ -108,7 +108,8 @@ def _find_probabilities(table: Array, action: Array, propensity: Array, found: l
         )
         found.append(at("action-probabilities", "warning", wrong, message))
     taken = np.take_along_axis(table, action[:, None].astype(np.int64), 1)[:, 0]
-    apart = ~(np.abs(taken - propensity) <= PROBABILITY_SLACK)
+    with np.errstate(invalid="ignore"):
+        apart = ~(np.abs(taken - propensity) <= PROBABILITY_SLACK)
     if apart.any():
         message = (
             f"{share_of(apart)} propensities differ from the logged probability of the action "

@@ -38,7 +38,10 @@ def as_flags(name: str, column: Array | None, rows: int) -> NDArray[np.bool_]:
     if column is None:
         return np.zeros(rows, np.bool_)
     need_numbers(name, column)
-    return np.asarray(column.reshape(rows, -1)[:, 0] > 0.5)
+    if column.size != rows:
+        shape = list(column.shape)
+        raise refuse(f"{name}-shape", f"Column {name} must hold one flag a row, found the shape {shape}.")
+    return np.asarray(column.reshape(rows) > 0.5)
 
 
 def settle_tree(name: str, tree: Tree, declared: Space | None, found: list[Finding]) -> Tree:
@@ -70,6 +73,12 @@ def observation_space(tree: Tree, declared: Space | None) -> Space:
 
 def _settle_array(name: str, array: Array, declared: Box | Discrete | None, found: list[Finding]) -> Array:
     need_numbers(name, array)
+    width = int(np.prod(array.shape[1:], dtype=np.int64))
+    if not width or (isinstance(declared, Discrete) and width > 1):
+        expected = "one choice" if isinstance(declared, Discrete) else "at least one number"
+        raise refuse(
+            "observation-shape", f"{name} must hold {expected} a row, found the shape {list(array.shape)}."
+        )
     if isinstance(declared, Discrete):
         return to_choices(name, array.reshape(-1), declared.n, found)
     if array.dtype == np.uint8 and array.ndim == 4:

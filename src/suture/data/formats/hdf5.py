@@ -99,10 +99,11 @@ class Hdf5:
         return found
 
     def _check_link(self, group: Any, name: str, parent: str) -> None:
-        where = f"{self.path}, {'/'.join(part for part in (parent, name) if part)!r}"
+        path = "/".join(part for part in (parent, name) if part)
+        where = f"{self.path}, {path!r}"
         if name in ("", ".", "..") or "/" in name:
             raise HostileFile(f"{where} is not a plain name.")
-        kind = self._guarded(lambda: group.links.get_info(_encoded(name)).type, where)
+        kind = self._guarded(lambda: group.links.get_info(_encoded(name)).type, path)
         if kind != h5l.TYPE_HARD:
             raise HostileFile(
                 f"{where} is {LINKS.get(kind, 'a user-defined link')}, which no log needs. "

@@ -77,7 +77,7 @@ def test_streamed_rows_equal_resident_rows(make: Any) -> None:
     """Repeated and unordered positions, in two dimensions (members x steps)."""
     stage = stage_of(make(), rows=[0, 2, 3, 5, 7])
     positions = np.array([[4, 0, 4], [1, 3, 0]])
-    ours, theirs = stage.positions(positions), stage.everything()
+    ours, theirs = stage.at(positions), stage.everything()
     assert ours.columns == theirs.columns
     np.testing.assert_array_equal(ours.packed, np.asarray(theirs.packed)[positions])
     for path, array in ours.alone.items():

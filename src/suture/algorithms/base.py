@@ -44,7 +44,11 @@ class Batch(eqx.Module):
 
     action: continuous in [-1, 1], (batch, dimensions); or choices, (batch,).
     discount: 1, or 0 where the environment truly ended; the algorithm multiplies by its own discount.
-    next_observation: known wherever discount is 1.
+        After n steps: their discounted rewards are `reward`, and `discount` holds the other n - 1 factors.
+    next_observation: known wherever discount is not 0.
+    next_action: what the log did next, where next_action_known is 1; anything where it is 0.
+    return_to_go: discounted sum of the recorded rewards from this row on.
+    known: (batch, window) of an algorithm that keeps the window dimension: 1 where a row was recorded.
     """
 
     observation: Observation
@@ -52,6 +56,10 @@ class Batch(eqx.Module):
     reward: Float[Array, " batch"] | None = None
     discount: Float[Array, " batch"] | None = None
     next_observation: Observation | None = None
+    next_action: Array | None = None
+    next_action_known: Float[Array, " batch"] | None = None
+    return_to_go: Float[Array, " batch"] | None = None
+    known: Float[Array, " batch window"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,6 +138,20 @@ class Algorithm(abc.ABC, Generic[S]):
         """The policy that the state holds."""
         raise NotImplementedError
 
+    @property
+    def window(self) -> int:
+        """How many rows of the log, one after the other, one element of a batch spans."""
+        return 1
+
+    @property
+    def decision_steps(self) -> int:
+        """How many actions one decision of the policy spans."""
+        return 1
+
+    def batch(self, columns: dict[str, Any]) -> Batch:
+        """What `update` sees of the drawn rows.   columns: (batch, ...), or (batch, window, ...)."""
+        return Batch(**columns)
+
     def value_limit(self, spec: Spec) -> float | None:
         """The largest absolute value that any policy can have, or None where no values are learned.
 
@@ -155,6 +177,11 @@ class Algorithm(abc.ABC, Generic[S]):
             raise DataRefused(
                 f"{self.name} learns from rewards and {dataset.source} has none. "
                 "Add a reward column, relabel the log, or clone it with bc."
+            )
+        if self.decision_steps > 1 and kind == "discrete":
+            raise RefusedInput(
+                f"{self.name}: chunks of actions are for continuous actions; {dataset.source} has "
+                f"{dataset.action_space}. Leave out --chunk."
             )
         if not self.rows(dataset).any():
             raise DataRefused(

@@ -4,6 +4,7 @@ All float columns of a row stand side by side in one matrix, so that sampling a 
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -14,6 +15,7 @@ import numpy as np
 from suture import spaces
 from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
+from suture.data.returns import returns_to_go
 from suture.spaces import Array as HostArray
 
 
@@ -30,12 +32,36 @@ class Column:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
+def window_positions(first: Any, reach: Any, window: int) -> Any:
+    """The positions of `window` rows from each first one, (*batch, window); a run's last row is repeated.
+
+    reach: how many rows may be read from each first one, itself included, (*batch,).
+    """
+    offsets, last = np.arange(window), reach[..., None] - 1
+    inside = offsets <= last
+    return first[..., None] + offsets * inside + last * ~inside
+
+
 class Rows(eqx.Module):
-    """Rows of a dataset on the device.   packed: (n, width) float32.   alone: images and choices, by path."""
+    """Rows of a dataset on the device.
+
+    packed: (n, width) float32.   alone: images and choices, by path.
+    starts: the positions that may be drawn, or None for all of them.
+    window: how many rows belong to each drawn one, itself included.
+    """
 
     packed: Any
     alone: dict[str, Any]
     columns: tuple[Column, ...] = eqx.field(static=True)
+    starts: Any = None
+    window: int = eqx.field(static=True, default=1)
+
+    def draw(self, draws: Any) -> dict[str, Any]:
+        """The columns of drawn rows, (batch, ...); with a window, (batch, window, ...)."""
+        first = draws if self.starts is None else _rows(self.starts, draws)
+        if self.window == 1:
+            return self.take(first)
+        return self.take(window_positions(first, _rows(self.alone["reach"], first), self.window))
 
     def take(self, index: Any) -> dict[str, Any]:
         """The columns of some rows as nested trees: {'observation': ..., 'action': ..., ...}."""
@@ -64,8 +90,11 @@ def _rows(array: Any, index: Any) -> Any:
 class Stage:
     """How the eligible rows of a dataset become `Rows`.
 
-    rows: (n,) the dataset rows that may be sampled, ascending; sampling draws positions 0 to n - 1.
+    rows: (n,) the dataset rows that may be used, ascending; a position is a place in it, 0 to n - 1.
     origin: (N,) where each dataset row lies in the log that it was split from; None: it is the log.
+    window: rows that one element of a batch spans; they are of one episode and follow each other.
+    chunk: a drawn row is followed by so many rows, itself included, or by the true end of its episode.
+    discount: of the column `return_to_go`.
     """
 
     dataset: Dataset
@@ -73,6 +102,41 @@ class Stage:
     needs: frozenset[str]
     rows: HostArray
     origin: HostArray | None = None
+    window: int = 1
+    chunk: int = 1
+    discount: float = 1.0
+
+    @functools.cached_property
+    def reach(self) -> HostArray:
+        """How many rows may be read from each dataset row on, itself included, (N,) int32."""
+        rows, place = self.rows, np.arange(len(self.rows))
+        episode = self.dataset.episode_index[rows]
+        linked = (rows[1:] == rows[:-1] + 1) & (episode[1:] == episode[:-1])
+        ends = np.flatnonzero(np.append(~linked, True))
+        reach = np.zeros(len(self.dataset), np.int32)
+        reach[rows] = ends[np.searchsorted(ends, place)] - place + 1
+        return reach
+
+    @functools.cached_property
+    def starts(self) -> HostArray | None:
+        """The positions that may be drawn, or None for all of them."""
+        if self.chunk == 1:
+            return None
+        reach = self.reach[self.rows]
+        ends = self.dataset.terminated[self.rows + reach - 1]
+        return np.flatnonzero((reach >= self.chunk) | ends).astype(np.int32)
+
+    @property
+    def eligible(self) -> int:
+        """How many rows may be drawn: draws are numbers from 0 to this."""
+        return len(self.rows) if self.starts is None else len(self.starts)
+
+    def positions(self, draws: HostArray) -> HostArray:
+        """Where drawn rows lie, (*batch,); with a window, (*batch, window)."""
+        first = draws if self.starts is None else self.starts[draws]
+        if self.window == 1:
+            return first
+        return window_positions(first, self.reach[self.rows[first]], self.window)
 
     def logged(self, positions: HostArray) -> HostArray:
         """The rows of the log at some positions: what people can look up."""
@@ -88,9 +152,11 @@ class Stage:
     def everything(self) -> Rows:
         """All eligible rows, on the device."""
         rows = slice(None) if len(self.rows) == len(self.dataset) else self.rows
-        return jax.tree.map(jnp.asarray, self.gather(rows))
+        gathered = self.gather(rows)
+        whole = Rows(gathered.packed, gathered.alone, gathered.columns, self.starts, self.window)
+        return jax.tree.map(jnp.asarray, whole)
 
-    def positions(self, positions: HostArray) -> Rows:
+    def at(self, positions: HostArray) -> Rows:
         """Some eligible rows, on the host (for streaming). A memory map is read row by row, in order."""
         unique, inverse = np.unique(positions, return_inverse=True)
         gathered = self.gather(self.rows[unique])
@@ -122,6 +188,26 @@ class Stage:
         found["action"] = scale.to_unit(data.action[rows])
         if "reward" in self.needs and data.reward is not None:
             found["reward"] = scale.scale_reward(data.reward[rows])
+        if "return_to_go" in self.needs and data.reward is not None:
+            found["return_to_go"] = self._returns[rows]
         if "discount" in self.needs:
             found["discount"] = 1 - data.terminated[rows].astype(np.float32)
+        if "next_action" in self.needs:
+            following = self._following[rows]
+            found["next_action"] = scale.to_unit(data.action[following])
+            found["next_action_known"] = (following != np.arange(len(data))[rows]).astype(np.float32)
+        if self.window > 1:
+            found["reach"] = self.reach[rows]
         return found
+
+    @functools.cached_property
+    def _returns(self) -> HostArray:
+        reward = self.normaliser.scale_reward(np.asarray(self.dataset.reward))
+        return returns_to_go(reward, self.dataset.episode_start, self.discount).astype(np.float32)
+
+    @functools.cached_property
+    def _following(self) -> HostArray:
+        """The row after each one; an episode's last row itself."""
+        rows = np.arange(len(self.dataset)) + 1
+        rows[self.dataset.episode_start[1:] - 1] -= 1
+        return rows

@@ -32,5 +32,5 @@ def evaluate(
 
     return rollout(
         act, environment, episodes=episodes, seed=seed, environments=environments, members=len(policies),
-        expected=(policies.observation_space, policies.action_space),
+        chunk=policies.chunk, expected=(policies.observation_space, policies.action_space),
     )  # fmt: skip

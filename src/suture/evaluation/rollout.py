@@ -33,6 +33,7 @@ def rollout(
     seed: int,
     environments: int | None = None,
     members: int = 1,
+    chunk: int = 1,
     expected: tuple[Space, Space] | None = None,
     processes: bool = False,
 ) -> Evaluation:
@@ -40,6 +41,7 @@ def rollout(
 
     act: observations, a tree of (members, n, ...), to actions (members, n, ...) in the data's own scale.
         Choices of a Discrete observation space arrive as integers: encoding them is the policy's affair.
+    chunk: where more than 1, actions are (members, n, chunk, ...), played one after the other.
     environment: a Gymnasium id, with the module that registers it where needed ("module:Id-v0"), or a
         function that makes one.   environments: n, how many run at once for each member.
     expected: the observation and action space that the policy was trained for; others are refused.
@@ -62,7 +64,7 @@ def rollout(
     try:
         if expected is not None:
             _check_fit(vector, expected)
-        return _Play(act, vector, members, episodes, seed).run()
+        return _Play(act, vector, members, episodes, seed, chunk).run()
     finally:
         vector.close()
 
@@ -87,8 +89,10 @@ def _name(vector: Vector) -> str:
 class _Play:
     """One evaluation under way: which episode each slot plays, and what has been earned so far."""
 
-    def __init__(self, act: Act, vector: Vector, members: int, episodes: int, seed: int):
+    def __init__(self, act: Act, vector: Vector, members: int, episodes: int, seed: int, chunk: int):
         slots = vector.num_envs // members
+        self.chunk, self.plan = chunk, np.zeros((vector.num_envs, chunk))
+        self.played = np.full(vector.num_envs, chunk)  # of each slot's plan
         self.act, self.vector, self.members, self.episodes, self.seed = act, vector, members, episodes, seed
         self.member = np.repeat(np.arange(members), slots)
         self.episode = np.tile(np.arange(slots), members)
@@ -128,18 +132,31 @@ class _Play:
 
     def _restart(self, ended: Array) -> Any:
         """Give each slot that has ended its member's next episode; past the last one it plays idly."""
+        self.played[ended] = self.chunk
         for slot in np.flatnonzero(ended):
             member = self.member[slot]
             self.episode[slot] = self.following[member]
             self.following[member] += 1
         return self._reset(ended)
 
-    def _action(self, observation: Any, playing: Array) -> Array:
+    def _planned(self, observation: Any) -> Array:
+        """Each slot's next action of its plan, (slots, ...); plans that are played out are made anew."""
+
         def by_member(array: Array) -> Array:
             return array.reshape(self.members, -1, *array.shape[1:])
 
-        action = np.asarray(self.act(spaces.map_arrays(by_member, _plain(observation))))
-        action = action.reshape(self.vector.num_envs, *action.shape[2:])
+        over = self.played >= self.chunk
+        if over.any():
+            made = np.asarray(self.act(spaces.map_arrays(by_member, _plain(observation))))
+            made = made.reshape(len(over), self.chunk, *made.shape[2 + (self.chunk > 1) :])
+            kept = over.reshape(-1, *(1,) * (made.ndim - 1))
+            self.plan = made if over.all() else np.where(kept, made, self.plan)
+            self.played[over] = 0
+        self.played += 1
+        return self.plan[np.arange(len(over)), self.played - 1]
+
+    def _action(self, observation: Any, playing: Array) -> Array:
+        action = self._planned(observation)
         space = self.vector.single_action_space
         if action.shape[1:] != space.shape:
             raise RunMismatch(

@@ -37,14 +37,20 @@ class Critic(eqx.Module):
 
 
 class ContinuousCritic(Critic):
-    """Features and action side by side, through an ensemble of MLPs."""
+    """Features and action side by side, through an ensemble of MLPs.
+
+    Many actions for each observation, (samples, batch, dimensions), give (members, samples, batch): what
+    depends on the observation alone is computed once.
+    """
 
     encoder: Encoder
     mlp: MLP
 
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
-        features = jnp.concatenate([self.encoder(observation), action], axis=-1)
-        return self.mlp(features)[..., 0]
+        features = self.encoder(observation)
+        if action.ndim == features.ndim:
+            return self.mlp(jnp.concatenate([features, action], axis=-1))[..., 0]
+        return self.mlp.of_two(features, action)[..., 0]
 
 
 class DiscreteCritic(Critic):
@@ -59,7 +65,8 @@ class DiscreteCritic(Critic):
 
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
         values = self.values(observation)
-        chosen = jnp.broadcast_to(action[None, ..., None], (*values.shape[:-1], 1))
+        values = values.reshape(len(values), *(1,) * (action.ndim + 2 - values.ndim), *values.shape[1:])
+        chosen = jnp.broadcast_to(action[None, ..., None], (len(values), *action.shape, 1))
         return jnp.take_along_axis(values, chosen, axis=-1)[..., 0]
 
 

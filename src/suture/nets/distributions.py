@@ -1,4 +1,4 @@
-"""Distributions over actions: diagonal Gaussian, its tanh image, mixtures, categorical, a point.
+"""Distributions over actions: diagonal Gaussian, its tanh image, mixtures, categorical, greedy, a point.
 
 All are pytrees over a batch. `log_prob` sums over action dimensions; `sample` is reparameterised where the
 distribution is continuous.
@@ -16,6 +16,7 @@ from suture.keys import Key
 
 EDGE = 1 - 1e-5
 LOG_2PI = math.log(2 * math.pi)
+FLOOR = math.log(1e-8)
 
 
 class Distribution(eqx.Module):
@@ -35,6 +36,11 @@ class Distribution(eqx.Module):
     def mode(self) -> Array:
         """The most likely action, or the centre where that has no closed form."""
         raise NotImplementedError
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Array, Float[Array, "*batch"]]:
+        """An action and its log-density."""
+        action = self.sample(key)
+        return action, self.log_prob(action)
 
 
 class Gaussian(Distribution):
@@ -113,6 +119,10 @@ class Categorical(Distribution):
 
     logits: Float[Array, "*batch choices"]
 
+    def probabilities(self) -> Float[Array, "*batch choices"]:
+        """Of every choice."""
+        return jax.nn.softmax(self.logits)
+
     def log_prob(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
         return jnp.take_along_axis(jax.nn.log_softmax(self.logits), action[..., None], axis=-1)[..., 0]
 
@@ -126,6 +136,24 @@ class Categorical(Distribution):
         """Entropy in nats."""
         log_probability = jax.nn.log_softmax(self.logits)
         return -(jnp.exp(log_probability) * log_probability).sum(-1)
+
+
+class Greedy(Distribution):
+    """The choice of the largest value.   values: (*batch, choices).
+
+    `log_prob` is 0 for it, and `FLOOR` for the others, which are never taken.
+    """
+
+    values: Float[Array, "*batch choices"]
+
+    def log_prob(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+        return jnp.where(action == self.mode(), 0.0, FLOOR)
+
+    def sample(self, key: Key) -> Int[Array, "*batch"]:
+        return self.mode()
+
+    def mode(self) -> Int[Array, "*batch"]:
+        return self.values.argmax(-1)
 
 
 class Point(Distribution):

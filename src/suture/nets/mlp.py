@@ -92,11 +92,16 @@ class Linear(eqx.Module):
         self.weight = orthogonal(noise, scale)
         self.bias = jnp.zeros((*members, 1, outputs) if members else outputs)
 
-    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        if self.weight.ndim == 2:
-            flat = product(x.reshape(-1, x.shape[-1]), self.weight)
-            return flat.reshape(*x.shape[:-1], -1) + self.bias
-        return product(jnp.broadcast_to(x, (len(self.weight), *x.shape[-2:])), self.weight) + self.bias
+    def __call__(
+        self, x: Float[Array, "*batch inputs"], inputs: slice = slice(None), *, bias: bool = True
+    ) -> Float[Array, "*batch outputs"]:
+        """inputs: which of the layer's inputs `x` holds; the others count as 0."""
+        weight = self.weight[..., inputs, :]
+        if weight.ndim == 2:
+            y = product(x.reshape(-1, x.shape[-1]), weight).reshape(*x.shape[:-1], -1)
+        else:
+            y = product(jnp.broadcast_to(x, (len(weight), *x.shape[-2:])), weight)
+        return y + self.bias if bias else y
 
 
 class LayerNorm(eqx.Module):
@@ -155,11 +160,27 @@ class MLP(eqx.Module):
         self, x: Float[Array, "*batch inputs"], key: Key | None = None
     ) -> Float[Array, "*batch outputs"]:
         """`key`: draws the dropout mask; without it nothing is dropped."""
-        for i, layer in enumerate(self.layers[:-1]):
-            x = ACTIVATIONS[self.activation](layer(x))
+        return self._from_first(self.layers[0](x), key)
+
+    def of_two(
+        self, shared: Float[Array, "batch some"], each: Float[Array, "samples batch others"]
+    ) -> Float[Array, "*members samples batch outputs"]:
+        """Of `shared` beside each of `samples` other parts of the input; the shared product is done once."""
+        first, (samples, batch, _) = self.layers[0], each.shape
+        shared_part = first(shared, jnp.s_[: shared.shape[-1]])
+        each_part = first(each.reshape(samples * batch, -1), jnp.s_[shared.shape[-1] :], bias=False)
+        whole = shared_part[..., None, :, :] + each_part.reshape(*each_part.shape[:-2], samples, batch, -1)
+        flat = self._from_first(whole.reshape(*whole.shape[:-3], samples * batch, -1), None)
+        return flat.reshape(*flat.shape[:-2], samples, batch, -1)
+
+    def _from_first(self, x: Array, key: Key | None) -> Array:
+        """From the first layer's product on."""
+        for i, layer in enumerate(self.layers[1:]):
+            x = ACTIVATIONS[self.activation](x)
             if self.norms:
                 x = self.norms[i](x)
             if self.dropout and key is not None:
                 kept = jax.random.bernoulli(jax.random.fold_in(key, i), 1 - self.dropout, x.shape)
                 x = jnp.where(kept, x / (1 - self.dropout), 0.0)
-        return self.layers[-1](x)
+            x = layer(x)
+        return x

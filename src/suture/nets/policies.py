@@ -23,19 +23,23 @@ PARTS = 5
 class Policy(eqx.Module):
     """pi(action | observation). Continuous actions live in [-1, 1]; the run scales them to the data."""
 
-    encoder: eqx.AbstractVar[Encoder]
-    mlp: eqx.AbstractVar[MLP]
-
     @abc.abstractmethod
     def __call__(self, observation: Observation, key: Key | None = None) -> Distribution:
         """`key` draws dropout masks while training; without it the policy is as deployed."""
         raise NotImplementedError
 
+
+class NetworkPolicy(Policy):
+    """A policy that is one network of the observation."""
+
+    encoder: eqx.AbstractVar[Encoder]
+    mlp: eqx.AbstractVar[MLP]
+
     def features(self, observation: Observation, key: Key | None) -> Float[Array, "*batch outputs"]:
         return self.mlp(self.encoder(observation), key)
 
 
-class GaussianPolicy(Policy):
+class GaussianPolicy(NetworkPolicy):
     """mean = tanh(MLP), and one learned log-std per action dimension; the Gaussian is not squashed."""
 
     encoder: Encoder
@@ -47,7 +51,7 @@ class GaussianPolicy(Policy):
         return Gaussian(mean, jnp.clip(self.log_std, LOG_STD_MIN, LOG_STD_MAX))
 
 
-class TanhGaussianPolicy(Policy):
+class TanhGaussianPolicy(NetworkPolicy):
     """tanh of a Gaussian whose mean and log-std depend on the observation."""
 
     encoder: Encoder
@@ -58,7 +62,7 @@ class TanhGaussianPolicy(Policy):
         return TanhGaussian(Gaussian(mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)))
 
 
-class MixturePolicy(Policy):
+class MixturePolicy(NetworkPolicy):
     """A mixture of Gaussians with means in (-1, 1): for behaviour with several ways to act."""
 
     encoder: Encoder
@@ -72,7 +76,7 @@ class MixturePolicy(Policy):
         return Mixture(logits, jnp.tanh(mean), jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX))
 
 
-class DeterministicPolicy(Policy):
+class DeterministicPolicy(NetworkPolicy):
     """action = tanh(MLP)."""
 
     encoder: Encoder
@@ -82,7 +86,7 @@ class DeterministicPolicy(Policy):
         return Point(jnp.tanh(self.features(observation, key)))
 
 
-class CategoricalPolicy(Policy):
+class CategoricalPolicy(NetworkPolicy):
     """One logit per choice."""
 
     encoder: Encoder

@@ -34,8 +34,9 @@ class TrainedPolicies:
     policies: a Policy whose arrays have a leading member dimension.
     """
 
-    def __init__(self, policies: Policy, normaliser: Normaliser, observation: Space, action: Space):
-        self.policies, self.normaliser = policies, normaliser
+    def __init__(self, policies: Policy, normaliser: Normaliser, observation: Space, action: Space,
+                 *, chunk: int = 1):  # fmt: skip
+        self.policies, self.normaliser, self.chunk = policies, normaliser, chunk
         self.observation_space, self.action_space = observation, action
 
     def __len__(self) -> int:
@@ -45,10 +46,14 @@ class TrainedPolicies:
         """Actions (members, batch, ...) for observations (members, batch, ...), in the data's units.
 
         sample: draw from the policy instead of taking its mode; `seed` decides the draw.
+        Where a decision is a chunk of actions, they are (members, batch, chunk, ...).
         """
         normal = self.normaliser.normalise(_as_stored(observation, self.observation_space))
         unit = _sample(self.policies, normal, np.uint32(seed)) if sample else _mode(self.policies, normal)
-        return np.asarray(self.normaliser.from_unit(np.asarray(unit)))
+        unit = np.asarray(unit)
+        if self.chunk > 1:
+            unit = unit.reshape(*unit.shape[:-1], self.chunk, -1)
+        return np.asarray(self.normaliser.from_unit(unit))
 
 
 class TrainedPolicy:
@@ -59,7 +64,7 @@ class TrainedPolicy:
             raise RefusedInput(f"The run has members 0 to {len(all_members) - 1}, not {member}.")
         one = jax.tree.map(lambda leaf: leaf[member : member + 1], all_members.policies)
         space, action = all_members.observation_space, all_members.action_space
-        self._one = TrainedPolicies(one, all_members.normaliser, space, action)
+        self._one = TrainedPolicies(one, all_members.normaliser, space, action, chunk=all_members.chunk)
 
     @property
     def observation_space(self) -> Space:
@@ -75,7 +80,8 @@ class TrainedPolicy:
         """The action for one observation, or a batch of actions for a batch of observations.
 
         observation: an array, or a dictionary of arrays, in the units and with the names of the log.
-        Returns an array in the log's units, clipped to its bounds; choices are integers.
+        Returns an array in the log's units, clipped to its bounds; choices are integers. Where a decision is
+        a chunk of actions, they have a dimension of their own in front, to be played in this order.
         """
         single = self._is_single(observation)
         add = (

@@ -45,7 +45,8 @@ class Streamed(Feed):
 
     def __init__(self, stage: Stage, members: Members, batch_size: int, limit: int):
         self._stage, self._members = stage, members
-        one = batch_size * len(members) * max(1, stage.bytes // max(1, len(stage.rows)))
+        drawn = batch_size * stage.window * len(members)
+        one = drawn * max(1, stage.bytes // max(1, len(stage.rows)))
         if one > limit // 4:
             raise OutOfBudget(
                 f"One step's batches take {one:,} bytes and two blocks of them must fit into half of the "
@@ -54,10 +55,10 @@ class Streamed(Feed):
             )
         self.longest = max(1, min(limit // 4 // one, BLOCK_BYTES // one, 1024))
 
-        def positions(seed: Any, steps: Any) -> Any:
-            return jax.vmap(lambda step: sample_rows(seed, step, batch_size, len(stage.rows)))(steps)
+        def draws(seed: Any, steps: Any) -> Any:
+            return jax.vmap(lambda step: sample_rows(seed, step, batch_size, stage.eligible))(steps)
 
-        self._positions = jax.jit(jax.vmap(positions, in_axes=(0, None)))
+        self._draws = jax.jit(jax.vmap(draws, in_axes=(0, None)))
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
         self._next: tuple[int, int, concurrent.futures.Future[Rows]] | None = None
 
@@ -72,8 +73,9 @@ class Streamed(Feed):
         return rows
 
     def _gather(self, start: int) -> Rows:
-        """Batches of `longest` steps: (members, steps * batch, ...), always one shape: one compilation."""
+        """Batches of `longest` steps: (members, steps * batch * window, ...), always one shape."""
         steps = jnp.arange(start, start + self.longest)
-        positions = np.asarray(self._positions(jnp.asarray(self._members.seeds, jnp.uint32), steps))
-        gathered = self._stage.positions(positions.reshape(len(self._members), -1))
+        draws = np.asarray(self._draws(jnp.asarray(self._members.seeds, jnp.uint32), steps))
+        positions = self._stage.positions(draws)
+        gathered = self._stage.at(positions.reshape(len(self._members), -1))
         return jax.tree.map(jnp.asarray, gathered)

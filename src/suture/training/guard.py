@@ -89,7 +89,8 @@ class Guard:
 
     def _failure(self, member: int, step: int, sound: bool) -> Failure:
         seed, size = int(self.members.seeds[member]), self.program.algorithm.batch_size
-        positions = np.asarray(sample_rows(np.uint32(seed), step, size, len(self.stage.rows)))
+        draws = np.asarray(sample_rows(np.uint32(seed), step, size, self.stage.eligible))
+        positions = self.stage.positions(draws).reshape(-1)
         rows, faulty = self._suspects(positions)
         listed = ", ".join(map(str, rows))
         where = f"at step {step + 1} of member {member}"
@@ -102,19 +103,16 @@ class Guard:
             )
         else:
             outcome = Outcome.NON_FINITE
-            cause = (
-                f"{faulty} of its {size} rows hold non-finite values: dataset rows {listed}. Mend the data."
-            )
-            if not faulty:
-                cause = (
-                    f"its data is finite (rows {listed} ...). Lower the learning rate or the reward scale."
-                )
+            cause = f"its data is finite (rows {listed} ...). Lower the learning rate or the reward scale."
+            if faulty:
+                share = f"{faulty} of its {len(positions)} rows"
+                cause = f"{share} hold non-finite values: dataset rows {listed}. Mend the data."
             message = f"NON_FINITE {where}: {cause}"
         return Failure(member=member, outcome=outcome, step=step, rows=rows, message=message)
 
     def _suspects(self, positions: Any) -> tuple[tuple[int, ...], int]:
         """The first rows of a batch that hold non-finite values, and how many; otherwise its first rows."""
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(self.stage.positions(positions))]
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(self.stage.at(positions))]
         bad = np.zeros(len(positions), bool)
         for leaf in leaves:
             if np.issubdtype(leaf.dtype, np.inexact):

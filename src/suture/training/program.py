@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from suture.algorithms.base import Algorithm, Batch, Metrics, Spec
+from suture.algorithms.base import Algorithm, Metrics, Spec
 from suture.data.stage import Rows
 from suture.keys import key_for
 from suture.nets.encoder import has_images
@@ -52,7 +52,7 @@ class Chunk:
 
 
 def sample_rows(seed: Any, step: Any, batch_size: int, eligible: int) -> Int[Array, " batch"]:
-    """The positions of a batch among the eligible rows: a pure function of (seed, step)."""
+    """A batch of draws from the eligible rows: a pure function of (seed, step)."""
     return jax.random.randint(key_for(seed, "batch", step), (batch_size,), 0, eligible)
 
 
@@ -69,7 +69,7 @@ def _put(tree: Any, member: Any, part: Any) -> Any:
 class Program:
     """Compiles and runs chunks of updates for one algorithm on one spec.
 
-    eligible: rows that may be sampled.   streamed: batches come from the host, in the order of the steps,
+    eligible: rows that may be drawn.   streamed: batches come from the host, in the order of the steps,
     instead of being sampled from rows on the device.
     """
 
@@ -152,13 +152,13 @@ class Program:
 
         def step(index: Any, state: State) -> tuple[State, Metrics]:
             now = start + index
-            picked = (
-                index * size + jnp.arange(size)
-                if self.streamed
-                else sample_rows(seed, now, size, self.eligible)
-            )
-            batch = Batch(**rows.take(picked))
-            return algorithm.update(state, batch, key_for(seed, "update", now))
+            if self.streamed:
+                shape = (size,) if algorithm.window == 1 else (size, algorithm.window)
+                count = math.prod(shape)
+                columns = rows.take((index * count + jnp.arange(count)).reshape(shape))
+            else:
+                columns = rows.draw(sample_rows(seed, now, size, self.eligible))
+            return algorithm.update(state, algorithm.batch(columns), key_for(seed, "update", now))
 
         def body(index: Any, carry: tuple[State, Metrics, Array]) -> tuple[State, Metrics, Array]:
             state, sums, bad = carry

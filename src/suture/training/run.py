@@ -196,9 +196,16 @@ class Run:
     @functools.cached_property
     def policies(self) -> TrainedPolicies:
         """All members' policies, from the newest checkpoint when first asked."""
-        policies = jax.vmap(self.algorithm.policy)(self.newest.state)
+
+        def policy(state: State, fields: dict[str, Any]) -> Any:
+            return dataclasses.replace(self.algorithm, **fields).policy(state)
+
+        policies = jax.vmap(policy)(self.newest.state, dict(self.recipe.sweep.members.fields))
         recipe = self.recipe
-        return TrainedPolicies(policies, recipe.normaliser, recipe.observation, recipe.action)
+        return TrainedPolicies(
+            policies, recipe.normaliser, recipe.observation, recipe.action,
+            chunk=self.algorithm.decision_steps,
+        )  # fmt: skip
 
     def member(self, index: int) -> TrainedPolicy:
         """The policy of one member."""

@@ -118,6 +118,8 @@ class _Trainer:
         self.stage = Stage(
             dataset=part.dataset, normaliser=recipe.normaliser, needs=recipe.algorithm.needs,
             rows=np.flatnonzero(recipe.algorithm.rows(part.dataset)), origin=part.rows,
+            window=recipe.algorithm.window, chunk=recipe.algorithm.decision_steps,
+            discount=getattr(recipe.algorithm, "discount", 1.0),
         )  # fmt: skip
         self.failed_saves, self.began, self.seconds_before = 0, time.monotonic(), 0.0
         self.last_log: tuple[int, float] | None = None
@@ -139,7 +141,7 @@ class _Trainer:
         if not begun:
             self._begin(resume)
         program = Program(
-            self.recipe.algorithm, self.recipe.spec, len(self.stage.rows),
+            self.recipe.algorithm, self.recipe.spec, self.stage.eligible,
             streamed=isinstance(feed, Streamed), continue_diverged=settings.on_divergence == "continue",
         )  # fmt: skip
         if state is None:

@@ -1,0 +1,122 @@
+"""What methods that learn action values share: fields, n-step targets, chunks of actions, critic updates."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from suture.algorithms import fields
+from suture.algorithms.base import Algorithm, Batch, Metrics, Spec, Trainable, scalars
+from suture.config import bounded
+from suture.nets.critics import Critic
+from suture.nets.optimiser import adam
+from suture.objectives.regressions import squared_loss
+from suture.objectives.returns import n_step_return
+from suture.spaces import Box
+
+S = TypeVar("S")
+C = TypeVar("C", bound=Critic)
+
+
+@dataclasses.dataclass(frozen=True)
+class CriticBased(Algorithm[S]):
+    """Learns Q: an ensemble of critics that regresses on backed-up values.
+
+    With `n_step` > 1 targets hold the rewards of n logged steps. With `chunk` > 1 a decision is `chunk`
+    actions, played one after the other, and targets span at least as many steps.
+    """
+
+    discount: float = fields.discount()
+    n_step: int = bounded(
+        1, at_least=1, unit="steps", source="Watkins 1989",
+        help="logged steps in a target: more carry values faster, and take the behaviour for the policy",
+    )  # fmt: skip
+    chunk: int = bounded(
+        1, at_least=1, unit="actions", source="Li et al. 2025 (arXiv:2507.07969)",
+        help="actions of one decision, played one after the other",
+    )  # fmt: skip
+    target_rate: float = fields.target_rate()
+    critics: int = fields.critics()
+    spread: float | None = bounded(
+        None, at_least=0.0, traced=True, unit="standard deviations",
+        help="pessimism by disagreement: the mean of the critics less this many standard deviations, "
+        "instead of their minimum",
+    )  # fmt: skip
+    critic_learning_rate: float = fields.learning_rate("the critics")
+    hidden: tuple[int, ...] = fields.hidden()
+    layer_norm: bool = bounded(False, help="layer norm in the critics (for sparse, long tasks)")
+
+    @property
+    def window(self) -> int:
+        return max(self.n_step, self.chunk)
+
+    @property
+    def decision_steps(self) -> int:
+        return self.chunk
+
+    def decision_space(self, spec: Spec) -> Any:
+        """The space of one decision: that of the actions, or of `chunk` actions side by side in [-1, 1]."""
+        if self.chunk == 1 or not isinstance(spec.action, Box):
+            return spec.action
+        size = self.chunk * spec.action.size
+        return Box((size,), low=(-1.0,) * size, high=(1.0,) * size)
+
+    def batch(self, columns: dict[str, Any]) -> Batch:
+        """Windows of rows as transitions of `n_step` steps whose actions are chunks."""
+        if self.window == 1:
+            return Batch(**columns)
+        reach = columns.pop("reach")[:, 0]
+        known = (jnp.arange(self.window) < reach[:, None]).astype(jnp.float32)
+        last = (known.sum(-1) - 1).astype(jnp.int32)
+        rows = jnp.arange(len(last))
+        reward, factors = n_step_return(columns["reward"], known, self.discount)
+        action = columns["action"][:, : self.chunk]
+        ahead = {"next_observation", "next_action", "next_action_known"} & columns.keys()
+        return Batch(
+            **{name: jax.tree.map(lambda column: column[:, 0], columns[name]) for name in ("observation",)},
+            **{name: jax.tree.map(lambda column: column[rows, last], columns[name]) for name in ahead},
+            action=action[:, 0] if self.chunk == 1 else action.reshape(len(last), -1),
+            reward=reward,
+            discount=factors * columns["discount"][rows, last],
+            return_to_go=columns["return_to_go"][:, 0] if "return_to_go" in columns else None,
+        )
+
+    def value_limit(self, spec: Spec) -> float | None:
+        if spec.reward_limit is None or self.discount >= 1:
+            return None
+        # At least 1: fresh networks answer about 1 even where all rewards are 0.
+        return max(spec.reward_limit, 1.0) / (1 - self.discount)
+
+    def pessimistic(self, q: Float[Array, " members *batch"]) -> Float[Array, "*batch"]:
+        """One value of an ensemble: its minimum, or its mean less `spread` standard deviations."""
+        return q.min(0) if self.spread is None else q.mean(0) - self.spread * q.std(0)
+
+    def critic_optimiser(self) -> optax.GradientTransformation:
+        return adam(self.critic_learning_rate)
+
+    def fit_critic(
+        self,
+        critic: Trainable[C],
+        batch: Batch,
+        target: Float[Array, " batch"],
+        penalty: Callable[[C, Float[Array, " members batch"]], tuple[Array, Metrics]] | None = None,
+    ) -> tuple[Trainable[C], Metrics]:
+        """One step of every critic towards a target, the squared errors summed over the ensemble.
+
+        penalty: what is added to the loss, from the network and its answers to the batch.
+        """
+
+        def loss(net: C) -> tuple[Array, Metrics]:
+            q = net(batch.observation, batch.action)
+            value = len(q) * squared_loss(target - q)
+            metrics = scalars(critic_loss=value, critic_mean=q.mean(), value_max_abs=jnp.abs(target).max())
+            if penalty is None:
+                return value, metrics
+            added, more = penalty(net, q)
+            return value + added, metrics | more
+
+        return critic.descend(loss, self.critic_optimiser())

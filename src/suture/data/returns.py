@@ -1,0 +1,21 @@
+"""Returns of what was recorded after each row."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suture.spaces import Array
+
+
+def returns_to_go(reward: Array, episode_start: Array, discount: float) -> NDArray[np.float64]:
+    """Discounted sum of the rewards from each row to the end of its episode, (N,).
+
+    reward: (N,).   episode_start: (E + 1,) row offsets.   What would have followed a truncation is left out.
+    """
+    total = np.asarray(reward, np.float64).copy()
+    last, lengths = episode_start[1:] - 1, np.diff(episode_start)
+    going = np.arange(len(lengths))
+    for back in range(1, int(lengths.max(initial=0))):
+        going = going[lengths[going] > back]
+        rows = last[going] - back
+        total[rows] += discount * total[rows + 1]
+    return total

@@ -105,29 +105,61 @@ def test_dictionaries_pass(dict_run: Any) -> None:
     check_acting(dict_run.path, load(dict_run.path.parent / "store"))
 
 
+IMAGE, JOINTS, MODE = np.zeros((8, 8, 1), np.uint8), np.zeros(3), np.int64(1)
+FITS = {"camera": IMAGE, "joints": JOINTS, "mode": MODE}
+
+
 @pytest.mark.parametrize(
     ("observation", "said"),
     [
-        ({"camera": np.zeros((8, 8, 1))}, "takes an observation of camera, joints, mode; found camera"),
-        (np.zeros(3), "takes an observation of camera, joints, mode"),
-        (
-            {"camera": np.zeros((8, 8, 1)), "joints": np.zeros(4), "mode": np.zeros(())},
-            "shape [3] at 'joints'",
-        ),
-        (
-            {"camera": np.zeros((2, 8, 8, 1)), "joints": np.zeros(3), "mode": np.zeros(())},
-            "Some parts of the observation have a batch dimension",
-        ),
-        (
-            {"camera": np.zeros((8, 8, 1)), "joints": np.full(3, np.nan), "mode": np.zeros(())},
-            "'joints' holds NaN",
-        ),
+        ({"camera": IMAGE}, "takes an observation of camera, joints, mode; found camera."),
+        (np.zeros(3), "takes an observation of camera, joints, mode; found one array."),
+        ({**FITS, "joints": np.zeros(4)}, "observations of shape [3] at 'joints', alone or with one batch"),
+        ({**FITS, "camera": IMAGE[None]}, "differ in their batch dimension (1, none)"),
+        ({"camera": IMAGE[None].repeat(3, 0), "joints": np.zeros((2, 3)), "mode": np.zeros(3, int)},
+         "differ in their batch dimension (2, 3)"),
+        ({**FITS, "joints": [np.nan, 0, 0]}, "at 'joints' holds NaN or infinity in 1 of 3 values"),
+        ({**FITS, "joints": [0, 1e300, 0]}, "at 'joints' holds NaN or infinity in 1 of 3 values"),
+        ({**FITS, "joints": [[1, 2], [3]]}, "at 'joints' is no array"),
+        ({**FITS, "joints": np.zeros(3, complex)}, "float32 values at 'joints'; found complex128 values"),
+        ({**FITS, "joints": ["a", "b", "c"]}, "float32 values at 'joints'; found <U1 values"),
+        ({**FITS, "camera": IMAGE / 255}, "from 0 to 255 at 'camera'; found float64 values. Give"),
+        ({**FITS, "camera": IMAGE.astype(np.float32)}, "found float32 values"),
+        ({**FITS, "camera": IMAGE.astype(int) + 256}, "64 of 64 are others, the first 256."),
+        ({**FITS, "camera": IMAGE.astype(int) - 1}, "64 of 64 are others, the first -1."),
+        ({**FITS, "mode": 2}, "choices from 0 to 1 at 'mode'; 1 of 1 are others, the first 2. Number"),
+        ({**FITS, "mode": -1}, "choices from 0 to 1 at 'mode'; 1 of 1 are others, the first -1."),
+        ({**FITS, "mode": 2**40}, "the first 1099511627776."),
+        ({**FITS, "mode": 1.0}, "choices from 0 to 1 at 'mode'; found float64 values. Number"),
+        ({**FITS, "mode": 0.7}, "found float64 values"),
     ],
-)
+)  # fmt: skip
 def test_an_observation_that_does_not_fit_is_refused(observation: Any, said: str, dict_run: Any) -> None:
+    """Nothing is clipped, cut or wrapped on its way into the policy: expected, found, what to do."""
     with pytest.raises(RefusedInput) as refused:
         dict_run.policy.act(observation)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [{"camera": IMAGE.astype(np.int64)}, {"camera": IMAGE.tolist()}, {"joints": JOINTS.astype(np.float16)},
+     {"joints": JOINTS.astype(np.float32)}, {"joints": [0, 0, 0]}, {"mode": True}, {"mode": np.uint8(1)},
+     {"mode": np.array(1, ">i4")}, {"mode": 1}],
+    ids=str,
+)  # fmt: skip
+def test_other_dtypes_of_the_same_numbers_are_the_same_observation(
+    same: dict[str, Any], dict_run: Any
+) -> None:
+    np.testing.assert_array_equal(dict_run.policy.act({**FITS, **same}), dict_run.policy.act(FITS))
+
+
+def test_whole_batches_are_looked_at(dict_run: Any) -> None:
+    """A choice out of range in one row of many."""
+    batch = spaces.map_arrays(lambda array: np.repeat(np.asarray(array)[None], 5, 0), FITS)
+    assert dict_run.policy.act(batch).shape == (5, 2)
+    with pytest.raises(RefusedInput, match="1 of 5 are others, the first 9"):
+        dict_run.policy.act({**batch, "mode": np.array([0, 1, 9, 0, 0])})
 
 
 @pytest.fixture(scope="module")

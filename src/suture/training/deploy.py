@@ -1,6 +1,6 @@
 """A trained policy with its scales: observations of the data in, actions of the data out."""
 
-from typing import Any, cast
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,7 +12,8 @@ from suture.errors import RefusedInput
 from suture.keys import key_for
 from suture.nets.policies import Policy
 from suture.spaces import Array as HostArray
-from suture.spaces import Box, Discrete, Space
+from suture.spaces import Space
+from suture.training.accept import as_stored, is_single
 
 
 @eqx.filter_jit
@@ -48,7 +49,7 @@ class TrainedPolicies:
         sample: draw from the policy instead of taking its mode; `seed` decides the draw.
         Where a decision is a chunk of actions, they are (members, batch, chunk, ...).
         """
-        normal = self.normaliser.normalise(_as_stored(observation, self.observation_space))
+        normal = self.normaliser.normalise(as_stored(observation, self.observation_space))
         unit = _sample(self.policies, normal, np.uint32(seed)) if sample else _mode(self.policies, normal)
         unit = np.asarray(unit)
         if self.chunk > 1:
@@ -83,7 +84,7 @@ class TrainedPolicy:
         Returns an array in the log's units, clipped to its bounds; choices are integers. Where a decision is
         a chunk of actions, they have a dimension of their own in front, to be played in this order.
         """
-        single = self._is_single(observation)
+        single = is_single(observation, self.observation_space)
         add = (
             (lambda array: np.asarray(array)[None, None])
             if single
@@ -91,43 +92,3 @@ class TrainedPolicy:
         )
         actions = self._one.act(spaces.map_arrays(add, observation), sample=sample, seed=seed)
         return actions[0, 0] if single else actions[0]
-
-    def _is_single(self, observation: Any) -> bool:
-        leaves = spaces.leaves_of(self.observation_space)
-        found = {path: np.shape(array) for path, array in spaces.arrays_of(observation).items()}
-        if found.keys() != leaves.keys():
-            expected, given = ", ".join(leaves) or "one array", ", ".join(found) or "one array"
-            raise RefusedInput(f"The policy takes an observation of {expected}; found {given}.")
-        batched: set[bool] = set()
-        for path, leaf in leaves.items():
-            shape = leaf.shape if isinstance(leaf, Box) else ()
-            if found[path] != shape and found[path][1:] != shape:
-                where = f" at {path!r}" if path else ""
-                raise RefusedInput(
-                    f"The policy takes observations of shape {list(shape)}{where}, alone or with one batch "
-                    f"dimension in front; found {list(found[path])}."
-                )
-            batched.add(found[path] != shape)
-        if len(batched) > 1:
-            raise RefusedInput("Some parts of the observation have a batch dimension and others have none.")
-        return not batched.pop()
-
-
-def _as_stored(observation: Any, space: Space) -> Any:
-    """Observations in the dtypes of the dataset; non-finite values are refused."""
-    leaves = spaces.leaves_of(space)
-
-    def convert(path: str, array: Any) -> HostArray:
-        leaf = leaves[path]
-        stored = np.asarray(array, np.int32 if isinstance(leaf, Discrete) else leaf.dtype)
-        if stored.dtype.kind == "f" and not np.isfinite(stored).all():
-            raise RefusedInput(f"The observation{f' at {path!r}' if path else ''} holds NaN or infinity.")
-        return stored
-
-    def walk(tree: Any, path: str) -> Any:
-        if isinstance(tree, dict):
-            named = cast("dict[str, Any]", tree)
-            return {name: walk(inner, f"{path}/{name}" if path else name) for name, inner in named.items()}
-        return convert(path, tree)
-
-    return walk(observation, "")

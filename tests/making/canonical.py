@@ -1,4 +1,4 @@
-"""The canonical problem for exact tests: every logged transition in one batch, and training to the fixed point.
+"""The canonical problem for exact tests: its logged transitions in one batch, and training to the fixed point.
 
 Observations are choices, so networks without hidden layers are tables; the batch holds every transition in
 proportion to its probability, so that the only noise is that of float32 (and of what a method draws).

@@ -116,6 +116,12 @@ def load_newest(folder: Path, template: State, identity: Identity) -> Checkpoint
     return None
 
 
+def load(folder: Path, step: int, template: State, identity: Identity) -> Checkpoint:
+    """The checkpoint of one step. Raises `RunMismatch` or `FormatError` where it cannot be used."""
+    state, failures = _load(folder_of(folder, step), step, template, identity)
+    return Checkpoint(step=step, state=state, failures=failures, skipped=())
+
+
 def _load(path: Path, step: int, template: State, identity: Identity) -> tuple[State, tuple[Any, ...]]:
     header = manifest.object_of(
         manifest.read_json(manifest.member(path, "manifest.json")), f"{path} manifest"

@@ -150,10 +150,15 @@ def read_recipe(path: Path, kind: type[Algorithm[Any]] | None = None) -> Recipe:
 
 
 class Run:
-    """A run folder. It can be read while it is being written."""
+    """A run folder. It can be read while it is being written.
 
-    def __init__(self, path: Path | str, kind: type[Algorithm[Any]] | None = None):
-        self.path = Path(path)
+    step: of the checkpoint to look at; the newest whole one where None.
+    """
+
+    def __init__(
+        self, path: Path | str, kind: type[Algorithm[Any]] | None = None, *, step: int | None = None
+    ):
+        self.path, self.step, self._kind = Path(path), step, kind
         self.recipe = read_recipe(self.path, kind)
 
     def __repr__(self) -> str:
@@ -183,12 +188,24 @@ class Run:
         path = self.path / "metrics.jsonl"
         return [json.loads(line) for line in atomic.whole_lines(path)[0]] if path.is_file() else []
 
+    @property
+    def steps(self) -> list[int]:
+        """The steps of the checkpoints that are kept, ascending."""
+        return checkpoint.steps_in(self.path / "checkpoints")
+
+    def at(self, step: int) -> "Run":
+        """This run as its checkpoint of one step has it."""
+        if step not in self.steps:
+            raise RunMismatch(f"{self.path} keeps no checkpoint of step {step:,}, only of {self.steps}.")
+        return Run(self.path, self._kind, step=step)
+
     @functools.cached_property
     def newest(self) -> Checkpoint:
-        """The newest whole checkpoint, when first asked; it says which were passed over."""
-        found = checkpoint.load_newest(
-            self.path / "checkpoints", self.recipe.template(), self.recipe.identity
-        )
+        """The newest whole checkpoint (or that of `step`), when first asked; it says which were passed over."""
+        folder, template = self.path / "checkpoints", self.recipe.template()
+        if self.step is not None:
+            return checkpoint.load(folder, self.step, template, self.recipe.identity)
+        found = checkpoint.load_newest(folder, template, self.recipe.identity)
         if found is None:
             raise RunMismatch(f"{self.path} has no checkpoint yet. Let it train to its first, or resume it.")
         return found

@@ -28,6 +28,8 @@ RANK = {part: -depth for depth, parts in enumerate(LAYERS) for part in parts}
 
 # Outside library -> the only modules (or packages) that may import it.
 DOORS = {
+    "altair": ("report.figures",),
+    "vl_convert": ("report.figures",),
     "fastapi": ("serve.http",),
     "gymnasium": ("evaluation", "envs"),
     "h5py": ("data.formats",),

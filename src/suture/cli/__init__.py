@@ -58,6 +58,8 @@ def evaluate(
     episodes: Annotated[int, arg("episodes for each member")] = 100,
     seed: Annotated[int, arg("seed of the initial states")] = 0,
     sample: Annotated[Flag, arg("draw actions from the policy instead of taking its mode")] = False,
+    compare: Annotated[Flag, arg("play every kept checkpoint and sum up the settings of a sweep")] = False,
+    plot: Annotated[Path | None, arg("with --compare: draw the settings into this SVG file")] = None,
     json: Json = False,
 ) -> int:
     """Play a trained policy in an environment: mean return, standard error, 95 % interval."""
@@ -68,8 +70,27 @@ def evaluate(
     opened = open_run(run)
     for reason in opened.newest.skipped:
         print(f"Passed over a checkpoint that is not whole: {reason}", file=sys.stderr)
+    if compare:
+        return _compare(opened, env, episodes=episodes, seed=seed, sample=sample, plot=plot, json=json)
     evaluation = play(opened, env, episodes=episodes, seed=seed, sample=sample)
     _print_json(evaluation.to_json()) if json else _print(render(evaluation, opened.members))
+    return 0
+
+
+def _compare(run: Any, env: str, *, plot: Path | None, json: bool, **options: Any) -> int:
+    from suture.evaluation.sweep import compare
+    from suture.report.scores import draw_standings, render_standings
+    from suture.storage.atomic import write_file
+
+    standings, returns = compare(run, env, **options)
+    if plot is not None:
+        drawing = draw_standings(standings, env, algorithm=run.algorithm.name)
+        write_file(plot, drawing.encode(), point="plot")
+    if json:
+        by_step = {str(step): array.tolist() for step, array in returns.items()}
+        _print_json({"standings": [one.to_json() for one in standings], "returns": by_step})
+    else:
+        _print(render_standings(standings, env))
     return 0
 
 

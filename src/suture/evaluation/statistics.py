@@ -1,0 +1,89 @@
+"""How a few noisy runs are summed up: interquartile means, bootstrap intervals, probability of improvement.
+
+Source: Agarwal et al. 2021 (arXiv:2108.13264), whose statistics these are; there over tasks and runs, here
+over the training seeds of one task and the episodes of each seed.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from suture.spaces import Array
+
+Statistic: TypeAlias = Callable[[Array], Array]
+Which: TypeAlias = Literal["last", "best", "average"]
+RESAMPLES = 2_000
+LEVEL = 0.95
+
+
+def mean(values: Array) -> Array:
+    """Mean over the last axis."""
+    return np.asarray(values.mean(-1))
+
+
+def interquartile_mean(values: Array) -> Array:
+    """Mean of the middle half over the last axis: a quarter of the values is left out at either end.
+
+    Where a quarter is no whole number, the values at its edge count in part.
+    """
+    ordered, count = np.sort(values, axis=-1), values.shape[-1]
+    ranks = np.arange(count)
+    low, high = count / 4, 3 * count / 4
+    weight = np.clip(np.minimum(ranks + 1, high) - np.maximum(ranks, low), 0, 1)
+    return np.asarray(ordered @ weight / weight.sum())
+
+
+def resampled(returns: Array, seed: int = 0) -> Array:
+    """Means of seeds in resampled experiments, (RESAMPLES, seeds).
+
+    returns: (seeds, episodes). Seeds are drawn with replacement, and for each its episodes.
+    """
+    generator = np.random.default_rng(seed)
+    seeds, episodes = returns.shape
+    chosen = generator.integers(seeds, size=(RESAMPLES, seeds))
+    drawn = np.empty((RESAMPLES, seeds))
+    for block in np.array_split(np.arange(RESAMPLES), max(1, RESAMPLES * seeds * episodes // 10_000_000)):
+        picked = generator.integers(episodes, size=(len(block), seeds, episodes))
+        drawn[block] = returns[chosen[block][..., None], picked].mean(-1)
+    return drawn
+
+
+def interval(statistic: Statistic, returns: Array, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of a statistic of the seeds' means.   returns: (seeds, episodes)."""
+    edges = (1 - LEVEL) / 2, (1 + LEVEL) / 2
+    low, high = np.quantile(statistic(resampled(returns, seed)), edges)
+    return float(low), float(high)
+
+
+def probability_of_improvement(one: Array, other: Array) -> float:
+    """Probability that a seed's mean of `one` exceeds a seed's mean of `other`; ties count half.
+
+    one, other: (seeds, episodes).   This is the Mann-Whitney statistic divided by its largest value.
+    """
+    a, b = one.mean(1)[:, None], other.mean(1)[None, :]
+    return float(((a > b) + 0.5 * (a == b)).mean())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What one setting of a sweep earned.
+
+    setting: the swept fields.   checkpoint: "last" is what a user deploys; "best" was chosen by these very
+    returns and flatters; "average" is the mean over checkpoints.
+    mean, interquartile_mean: over seeds, with 95 % bootstrap intervals.
+    improvement: probability that a seed of this setting beats a seed of the first setting, in (0, 1).
+    """
+
+    setting: dict[str, float]
+    checkpoint: Which
+    seeds: int
+    mean: float
+    mean_interval: tuple[float, float]
+    interquartile_mean: float
+    interquartile_interval: tuple[float, float]
+    improvement: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)

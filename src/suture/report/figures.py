@@ -1,0 +1,92 @@
+"""Plots as SVG text: drawn by Altair and vl-convert, without a browser, a script or the network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+WIDTH, HEIGHT = 420, 260
+BAND = 0.18
+CONFIG = {
+    "font": "sans-serif",
+    "view": {"stroke": None},
+    "axis": {"gridColor": "#e6e6e6", "domainColor": "#888", "tickColor": "#888", "labelColor": "#333"},
+    "legend": {"orient": "right", "labelLimit": 260, "symbolOpacity": 1},
+    "title": {"anchor": "start", "fontSize": 13, "subtitleFontSize": 11, "subtitleColor": "#555"},
+}
+Rows = Sequence[dict[str, Any]]
+
+
+def intervals(rows: Rows, *, title: str, subtitle: str, value: str, label: str) -> str:
+    """Means with intervals, one line a row.   rows: objects with `name`, `mean`, `low`, `high`.
+
+    value: what the numbers are, with the unit.   label: what the names are.
+    """
+    alt = _altair()
+    names = [row["name"] for row in rows]
+    base = alt.Chart(alt.Data(values=list(rows))).encode(
+        y=alt.Y("name:N", sort=names, title=label, axis=alt.Axis(labelLimit=320))
+    )
+    scale = alt.Scale(zero=False, nice=True)
+    bars = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title=value, scale=scale), x2="high:Q", color=_colour(alt, names, legend=False)
+    )
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=alt.X("mean:Q", scale=scale), color=_colour(alt, names, legend=False)
+    )
+    return svg(_titled(alt, bars + points, title, subtitle).properties(height=max(60, 26 * len(names))))
+
+
+def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str, dashes: str = "") -> str:
+    """Lines over x, with a band where `low` and `high` are given.
+
+    rows: objects with `name`, `x`, `mean`, and where known `low`, `high`.
+    dashes: a further key of the rows whose values are told apart by dashes; its first value is solid.
+    """
+    alt = _altair()
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    base = alt.Chart(alt.Data(values=list(rows))).encode(
+        x=alt.X("x:Q", title=x), color=_colour(alt, names, title=label)
+    )
+    extra: dict[str, Any] = {}
+    if dashes:
+        kinds = list(dict.fromkeys(row[dashes] for row in rows))
+        extra["strokeDash"] = alt.StrokeDash(f"{dashes}:N", title=None, sort=kinds)
+    line = base.mark_line(strokeWidth=2).encode(
+        y=alt.Y("mean:Q", title=y, scale=alt.Scale(zero=False)), **extra
+    )
+    if any("low" in row for row in rows):
+        detail = {"detail": alt.Detail(f"{dashes}:N")} if dashes else {}
+        line = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q"), y2="high:Q", **detail) + line
+    return svg(_titled(alt, line, title, subtitle).properties(height=HEIGHT))
+
+
+def _altair() -> Any:
+    import altair
+
+    return altair
+
+
+def svg(chart: Any) -> str:
+    """A chart as SVG text."""
+    import vl_convert
+
+    return vl_convert.vegalite_to_svg(chart.properties(width=WIDTH, config=CONFIG).to_dict())
+
+
+def _titled(alt: Any, chart: Any, title: str, subtitle: str) -> Any:
+    return chart.properties(title=alt.Title(title, subtitle=_wrapped(subtitle)))
+
+
+def _wrapped(text: str, width: int = 80) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width) or [""]
+
+
+# Okabe & Ito's colours, which people with any kind of colour vision can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+
+
+def _colour(alt: Any, names: list[str], *, title: str | None = None, legend: bool = True) -> Any:
+    scale = alt.Scale(domain=names, range=[COLOURS[i % len(COLOURS)] for i in range(len(names))])
+    shown = alt.Legend(title=title) if legend else None
+    return alt.Color("name:N", scale=scale, legend=shown)

@@ -201,7 +201,7 @@ class Run:
 
     @functools.cached_property
     def newest(self) -> Checkpoint:
-        """The newest whole checkpoint (or that of `step`), when first asked; it says which were passed over."""
+        """The newest whole checkpoint, or that of `step`; it says which were passed over."""
         folder, template = self.path / "checkpoints", self.recipe.template()
         if self.step is not None:
             return checkpoint.load(folder, self.step, template, self.recipe.identity)

@@ -1,6 +1,7 @@
 """State values and ensembles of state-action values, for continuous and discrete actions alike."""
 
 import abc
+from typing import Self
 
 import equinox as eqx
 import jax
@@ -31,9 +32,17 @@ class Value(eqx.Module):
 class Critic(eqx.Module):
     """An ensemble of Q(observation, action): (members, *batch). The members share one encoder."""
 
+    encoder: eqx.AbstractVar[Encoder]
+    mlp: eqx.AbstractVar[MLP]
+
     @abc.abstractmethod
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
         raise NotImplementedError
+
+    def first(self) -> Self:
+        """The first member alone, an ensemble of one."""
+        alone = jax.tree.map(lambda leaf: leaf[:1], self.mlp)
+        return eqx.tree_at(lambda critic: critic.mlp, self, alone)
 
 
 class ContinuousCritic(Critic):

@@ -210,3 +210,58 @@ def test_environments_are_closed_when_a_policy_fails() -> None:
     with pytest.raises(SutureError, match="stop"):
         rollout(act, Closing, episodes=2, seed=0)
     assert closed == [True, True]
+
+
+class Count(gymnasium.Env[Any, Any]):
+    """Observes the step; reward is the first action; ends after 20 steps."""
+
+    observation_space = gymnasium.spaces.Box(0, 100, (1,), np.float64)
+    action_space = gymnasium.spaces.Box(-100, 100, (1,), np.float64)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.array([0.0]), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        return np.array([float(self.steps)]), float(action[0]), False, self.steps == 5 + self.length, {}
+
+    length = 5
+
+
+@pytest.mark.parametrize("environments", [1, 3])
+def test_chunks_are_played_in_order_and_made_anew_after_them(environments: int) -> None:
+    """Plans of 4: the step at which they were made, then 10, 20 and 30. Every episode begins a new plan."""
+
+    def plan(observation: Any) -> Any:
+        return np.stack([observation, observation * 0 + 10, observation * 0 + 20, observation * 0 + 30], 2)
+
+    evaluation = rollout(plan, Count, episodes=3, seed=0, environments=environments, chunk=4)
+    # Ten steps: made at 0, 4 and 8.
+    assert evaluation.returns.tolist() == [[0 + 60 + 4 + 60 + 8 + 10] * 3]
+
+
+def test_what_a_critic_estimates_is_summed_up() -> None:
+    worth = module.Worth(discount=0.5, scale=2.0, shift=-1.0)
+    evaluation = rollout(lambda o: o * 0 + 3.0, Count, episodes=2, seed=0, worth=worth)
+    assert evaluation.discounted is not None
+    np.testing.assert_allclose(evaluation.discounted, 5 * (1 - 0.5**10) / 0.5)
+    assert evaluation.returns.tolist() == [[30.0, 30.0]]
+
+
+def test_time_limits_are_raised_to_the_horizon_of_the_discount() -> None:
+    worth = module.Worth(discount=0.99)
+    assert worth.steps == 459
+    evaluation = rollout(lambda o: 0 * o[..., :1], "Pendulum-v1", episodes=2, seed=0, worth=worth)
+    assert evaluation.lengths.tolist() == [[459, 459]]
+    evaluation = rollout(lambda o: 0 * o[..., :1], "Pendulum-v1", episodes=2, seed=0)
+    assert evaluation.lengths.tolist() == [[200, 200]]
+
+
+@pytest.mark.parametrize("environments", [1, 2, 5])
+def test_first_observations_are_kept_by_episode(environments: int) -> None:
+    evaluation = rollout(pull([0.0, 1.0]), Walk, episodes=5, seed=4, members=2, environments=environments)
+    for episode in range(5):
+        seed = np.random.SeedSequence(4, spawn_key=(episode,)).generate_state(1)[0]
+        np.testing.assert_array_equal(evaluation.starts[episode], Walk().reset(seed=int(seed))[0])  # type: ignore[call-overload,index]

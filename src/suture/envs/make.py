@@ -1,5 +1,6 @@
 """Environments by name: what registers an id, what to install for it, and our own view of its spaces."""
 
+import copy
 import functools
 import importlib
 from collections.abc import Callable
@@ -73,15 +74,21 @@ def advice(error: ImportError) -> str:
     )
 
 
-def make_vector(environment: str | Make, count: int, *, processes: bool = False) -> Vector:
+def make_vector(
+    environment: str | Make, count: int, *, processes: bool = False, steps: int | None = None
+) -> Vector:
     """`count` copies of an environment that are reset by hand when an episode has ended.
 
     An id whose `vector_entry_point` works in this way is made in that form, which is faster.
-    processes: one process for each copy.   Raises ConfigError where the environment cannot be made.
+    processes: one process for each copy.   steps: a registered time limit below this is raised to it.
+    Raises ConfigError where the environment cannot be made.
     """
     make = environment
     if isinstance(environment, str):
         spec = specification(environment)
+        if steps is not None and spec.max_episode_steps is not None:
+            spec = copy.deepcopy(spec)
+            spec.max_episode_steps = max(steps, spec.max_episode_steps or 0)
         entry = spec.vector_entry_point
         if entry is not None:
             kind = load_env_creator(entry) if isinstance(entry, str) else entry

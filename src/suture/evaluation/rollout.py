@@ -5,6 +5,8 @@ pairs. Episode k is seeded from (seed, k) alone, and a slot is reset by hand whe
 the result does not depend on how many environments run at once.
 """
 
+import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
@@ -18,6 +20,30 @@ from suture.evaluation.score import Evaluation
 from suture.spaces import Array, Space, Tree
 
 Act: TypeAlias = Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Worth:
+    """The sum that a critic estimates: of `discount ** t * (scale * reward + shift)`.
+
+    tail: episodes are played on, past an environment's own time limit, until what is left is worth at most
+        this share of the whole: a critic that bootstraps at time limits estimates just that.
+    """
+
+    discount: float
+    scale: float = 1.0
+    shift: float = 0.0
+    tail: float = 0.01
+
+    @property
+    def steps(self) -> int | None:
+        """How many steps that takes; None where it takes no end."""
+        return math.ceil(math.log(self.tail) / math.log(self.discount)) if 0 < self.discount < 1 else None
+
+    def of(self, reward: Array, step: Array) -> Array:
+        """What rewards at some steps, counted from 0, add to the sum."""
+        return self.discount**step * (self.scale * reward + self.shift)
+
 
 PARALLEL = 32
 """Environments at once, over all members, where the caller does not say."""
@@ -34,6 +60,7 @@ def rollout(
     environments: int | None = None,
     members: int = 1,
     chunk: int = 1,
+    worth: Worth | None = None,
     expected: tuple[Space, Space] | None = None,
     processes: bool = False,
 ) -> Evaluation:
@@ -44,6 +71,7 @@ def rollout(
     chunk: where more than 1, actions are (members, n, chunk, ...), played one after the other.
     environment: a Gymnasium id, with the module that registers it where needed ("module:Id-v0"), or a
         function that makes one.   environments: n, how many run at once for each member.
+    worth: also sum up what critics estimate: discounted and scaled rewards, over their horizon.
     expected: the observation and action space that the policy was trained for; others are refused.
     processes: one process for each environment, for environments that are slow to step.
 
@@ -60,11 +88,12 @@ def rollout(
         raise ConfigError(f"seed must be at least 0, found {seed}.")
     limit = min(episodes, environments or max(1, PARALLEL // members))
     slots = -(-episodes // -(-episodes // limit))  # no more than the number of rounds needs
-    vector = make_vector(environment, members * slots, processes=processes)
+    steps = None if worth is None else worth.steps
+    vector = make_vector(environment, members * slots, processes=processes, steps=steps)
     try:
         if expected is not None:
             _check_fit(vector, expected)
-        return _Play(act, vector, members, episodes, seed, chunk).run()
+        return _Play(act, vector, members, episodes, seed, chunk, worth).run()
     finally:
         vector.close()
 
@@ -89,7 +118,16 @@ def _name(vector: Vector) -> str:
 class _Play:
     """One evaluation under way: which episode each slot plays, and what has been earned so far."""
 
-    def __init__(self, act: Act, vector: Vector, members: int, episodes: int, seed: int, chunk: int):
+    def __init__(
+        self,
+        act: Act,
+        vector: Vector,
+        members: int,
+        episodes: int,
+        seed: int,
+        chunk: int,
+        worth: Worth | None,
+    ):
         slots = vector.num_envs // members
         self.chunk, self.plan = chunk, np.zeros((vector.num_envs, chunk))
         self.played = np.full(vector.num_envs, chunk)  # of each slot's plan
@@ -98,6 +136,8 @@ class _Play:
         self.episode = np.tile(np.arange(slots), members)
         self.following = np.full(members, slots)
         self.returns = np.zeros((members, episodes))
+        self.worth, self.discounted = worth, np.zeros((members, episodes))
+        self.starts: list[Any] = [None] * episodes
         self.lengths = np.zeros((members, episodes), np.int64)
         self.successes = np.zeros((members, episodes), bool)
         self.knows_success = False
@@ -117,6 +157,8 @@ class _Play:
             seed=self.seed,
             returns=self.returns,
             lengths=self.lengths,
+            discounted=None if self.worth is None else self.discounted,
+            starts=spaces.map_arrays(lambda *rows: np.stack(rows), *self.starts),
             successes=self.successes if self.knows_success else None,
             clipped=self.clipped / self.lengths.sum(axis=1),
         )
@@ -128,7 +170,12 @@ class _Play:
             sequence = np.random.SeedSequence(self.seed, spawn_key=(int(self.episode[slot]),))
             seeds[slot] = int(sequence.generate_state(1)[0])
         reset = cast(Callable[..., tuple[Any, Any]], self.vector.reset)
-        return reset(seed=seeds, options={"reset_mask": slots})[0]
+        observation = reset(seed=seeds, options={"reset_mask": slots})[0]
+        plain = _plain(observation)
+        for slot in np.flatnonzero(slots & (self.member == 0) & (self.episode < self.episodes)):
+            first = spaces.map_arrays(lambda array, slot=slot: array[slot].copy(), plain)
+            self.starts[self.episode[slot]] = first
+        return observation
 
     def _restart(self, ended: Array) -> Any:
         """Give each slot that has ended its member's next episode; past the last one it plays idly."""
@@ -180,6 +227,8 @@ class _Play:
     def _record(self, playing: Array, reward: Array, info: dict[str, Any]) -> None:
         place = self.member[playing], self.episode[playing]
         self.returns[place] += reward[playing]
+        if self.worth is not None:
+            self.discounted[place] += self.worth.of(reward[playing], self.lengths[place])
         self.lengths[place] += 1
         if self.lengths[place].max() > LONGEST:
             raise SutureError(

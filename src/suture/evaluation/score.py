@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from suture.spaces import Array
+from suture.spaces import Array, Tree
 
 CONFIDENCE = 0.95
 
@@ -68,6 +68,8 @@ class Evaluation:
     returns: undiscounted, (M, E).   lengths: steps, (M, E).   clipped: share of the actions with a
     dimension outside the environment's bounds, (M,).   successes: whether an episode reported success at
     any step, (M, E), or None where the environment does not say.
+    discounted: what a critic estimates of each episode, (M, E), where it was asked for.
+    starts: the first observations, tree of (E, ...).
     """
 
     environment: str
@@ -76,6 +78,8 @@ class Evaluation:
     lengths: Array
     clipped: Array
     successes: Array | None = None
+    discounted: Array | None = None
+    starts: Tree | None = None
 
     @property
     def mean(self) -> Array:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from suture.algorithms import fields
 from suture.algorithms.base import Algorithm, Batch, Metrics, Spec, Trainable, scalars
 from suture.config import bounded
-from suture.nets.critics import Critic
+from suture.nets.critics import Critic, pessimistic
 from suture.nets.optimiser import adam
 from suture.objectives.regressions import squared_loss
 from suture.objectives.returns import n_step_return
@@ -93,7 +93,7 @@ class CriticBased(Algorithm[S]):
 
     def pessimistic(self, q: Float[Array, " members *batch"]) -> Float[Array, "*batch"]:
         """One value of an ensemble: its minimum, or its mean less `spread` standard deviations."""
-        return q.min(0) if self.spread is None else q.mean(0) - self.spread * q.std(0)
+        return pessimistic(q, self.spread)
 
     def critic_optimiser(self) -> optax.GradientTransformation:
         return adam(self.critic_learning_rate)

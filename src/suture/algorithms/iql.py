@@ -139,7 +139,7 @@ class IQL(CriticBased[IQLState]):
 
     def policy(self, state: IQLState) -> Policy:
         if self.extraction == "greedy":
-            return GreedyInSupport(state.actor.net, state.critic.net, self.threshold)
+            return GreedyInSupport(state.actor.net, state.critic.net, self.threshold, self.spread)
         return state.actor.net
 
 

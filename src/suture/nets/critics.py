@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from suture.keys import Key
 from suture.nets.encoder import Encoder, Observation, encoder_for
-from suture.nets.mlp import MLP
+from suture.nets.mlp import MLP, Activation
 from suture.spaces import Box, Discrete, Space
 
 
@@ -20,13 +20,34 @@ class Value(eqx.Module):
     encoder: Encoder
     mlp: MLP
 
-    def __init__(self, observation: Space, hidden: tuple[int, ...], key: Key, *, layer_norm: bool = False):
+    def __init__(
+        self,
+        observation: Space,
+        hidden: tuple[int, ...],
+        key: Key,
+        *,
+        layer_norm: bool = False,
+        activation: Activation = "relu",
+    ):
         key_encoder, key_mlp = jax.random.split(key)
         self.encoder = encoder_for(observation, key_encoder)
-        self.mlp = MLP(self.encoder.size, hidden, 1, key_mlp, layer_norm=layer_norm)
+        size = self.encoder.size
+        self.mlp = MLP(size, hidden, 1, key_mlp, layer_norm=layer_norm, activation=activation)
 
     def __call__(self, observation: Observation) -> Float[Array, "*batch"]:
         return self.mlp(self.encoder(observation))[..., 0]
+
+
+def pessimistic(q: Float[Array, " members *batch"], spread: float | Array | None) -> Float[Array, "*batch"]:
+    """One value of an ensemble: its minimum, or its mean less `spread` standard deviations.
+
+    Where all members agree the deviation has gradient 0 (its root has none).
+    Sources: Fujimoto et al. 2018 (arXiv:1802.09477), the minimum; Ghasemipour et al. 2022
+    (arXiv:2205.13703), the deviations.
+    """
+    if spread is None:
+        return q.min(0)
+    return q.mean(0) - spread * jnp.sqrt(jnp.maximum(q.var(0), 1e-12))
 
 
 class Critic(eqx.Module):
@@ -34,6 +55,12 @@ class Critic(eqx.Module):
 
     encoder: eqx.AbstractVar[Encoder]
     mlp: eqx.AbstractVar[MLP]
+
+    @property
+    @abc.abstractmethod
+    def action_size(self) -> int:
+        """How many choices, or dimensions, an action has."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
@@ -55,6 +82,10 @@ class ContinuousCritic(Critic):
     encoder: Encoder
     mlp: MLP
 
+    @property
+    def action_size(self) -> int:
+        return self.mlp.layers[0].weight.shape[-2] - self.encoder.size
+
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
         features = self.encoder(observation)
         if action.ndim == features.ndim:
@@ -67,6 +98,10 @@ class DiscreteCritic(Critic):
 
     encoder: Encoder
     mlp: MLP
+
+    @property
+    def action_size(self) -> int:
+        return self.mlp.layers[-1].weight.shape[-1]
 
     def values(self, observation: Observation) -> Float[Array, " members *batch choices"]:
         """Q of every choice."""
@@ -87,6 +122,7 @@ def critic_for(
     key: Key,
     *,
     layer_norm: bool = False,
+    activation: Activation = "relu",
 ) -> Critic:
     """The critic ensemble of an observation and an action space."""
     key_encoder, key_mlp = jax.random.split(key)
@@ -94,5 +130,5 @@ def critic_for(
     discrete = isinstance(action, Discrete)
     inputs = encoder.size + (action.size if isinstance(action, Box) else 0)
     outputs = action.n if discrete else 1
-    mlp = MLP(inputs, hidden, outputs, key_mlp, members=members, layer_norm=layer_norm)
+    mlp = MLP(inputs, hidden, outputs, key_mlp, members=members, layer_norm=layer_norm, activation=activation)
     return (DiscreteCritic if discrete else ContinuousCritic)(encoder, mlp)

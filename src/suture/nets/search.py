@@ -1,28 +1,53 @@
 """Policies that ask a critic: they act by searching for an action of high value."""
 
+import abc
+from collections.abc import Callable
+from typing import TypeAlias
+
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from suture.keys import Key
-from suture.nets.critics import Critic, DiscreteCritic
-from suture.nets.distributions import Categorical, Greedy
+from suture.keys import Key, key_for
+from suture.nets.critics import Critic, DiscreteCritic, pessimistic
+from suture.nets.distributions import Categorical, Greedy, Point
 from suture.nets.encoder import Observation
 from suture.nets.policies import Policy
 
+ValueOf: TypeAlias = Callable[[Observation, Array], Float[Array, "samples batch"]]
+"""The value of actions (samples, batch, ...) at observations (batch, ...)."""
 
-def choice_values(critic: Critic, observation: Observation) -> Float[Array, "*batch choices"]:
-    """The smallest value of each choice over the ensemble; for critics of discrete actions."""
+
+class Maximiser(eqx.Module):
+    """A search for an action of high value. Those that there are stand in `objectives/maximise.py`."""
+
+    @abc.abstractmethod
+    def __call__(self, value: ValueOf, observation: Observation, key: Key) -> Array:
+        """One action for each row."""
+        raise NotImplementedError
+
+
+def value_of(critic: Critic, spread: float | Array | None = None) -> ValueOf:
+    """The pessimistic value of an ensemble, for a search."""
+    return lambda observation, action: pessimistic(critic(observation, action), spread)
+
+
+def choice_values(
+    critic: Critic, observation: Observation, spread: float | Array | None = None
+) -> Float[Array, "*batch choices"]:
+    """The pessimistic value of each choice over the ensemble; for critics of discrete actions."""
     assert isinstance(critic, DiscreteCritic)
-    return critic.values(observation).min(0)
+    return pessimistic(critic.values(observation), spread)
 
 
 class GreedyPolicy(Policy):
-    """The choice of the largest value."""
+    """The choice of the largest pessimistic value."""
 
     critic: Critic
+    spread: float | Array | None = None
 
     def __call__(self, observation: Observation, key: Key | None = None) -> Greedy:
-        return Greedy(choice_values(self.critic, observation))
+        return Greedy(choice_values(self.critic, observation, self.spread))
 
 
 class GreedyInSupport(Policy):
@@ -34,10 +59,22 @@ class GreedyInSupport(Policy):
     behaviour: Policy
     critic: Critic
     threshold: float | Array
+    spread: float | Array | None = None
 
     def __call__(self, observation: Observation, key: Key | None = None) -> Greedy:
         cloned = self.behaviour(observation)
         assert isinstance(cloned, Categorical)
         taken = cloned.probabilities()
         allowed = (taken >= self.threshold) | (taken == taken.max(-1, keepdims=True))
-        return Greedy(jnp.where(allowed, choice_values(self.critic, observation), -jnp.inf))
+        return Greedy(jnp.where(allowed, choice_values(self.critic, observation, self.spread), -jnp.inf))
+
+
+class SearchPolicy(Policy):
+    """The action that a search finds, always by the same draws: one observation has one action."""
+
+    critic: Critic
+    maximise: Maximiser
+    spread: float | Array | None = None
+
+    def __call__(self, observation: Observation, key: Key | None = None) -> Point:
+        return Point(self.maximise(value_of(self.critic, self.spread), observation, key_for(0, "act")))

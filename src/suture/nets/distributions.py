@@ -42,6 +42,10 @@ class Distribution(eqx.Module):
         action = self.sample(key)
         return action, self.log_prob(action)
 
+    def sample_raw(self, key: Key) -> Array:
+        """A continuous action before the tanh that keeps it in (-1, 1); where there is none, its arctanh."""
+        return jnp.arctanh(jnp.clip(self.sample(key), -EDGE, EDGE))
+
 
 class Gaussian(Distribution):
     """Independent Gaussians.   mean: (*batch, dimensions).   log_std: broadcasts against it."""
@@ -78,6 +82,9 @@ class TanhGaussian(Distribution):
 
     def sample(self, key: Key) -> Array:
         return jnp.tanh(self.base.sample(key))
+
+    def sample_raw(self, key: Key) -> Array:
+        return self.base.sample(key)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Array, Float[Array, "*batch"]]:
         """An action and its log-density, computed before the tanh: exact however close to the edge."""

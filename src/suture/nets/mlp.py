@@ -163,6 +163,17 @@ class MLP(eqx.Module):
         return self._from_first(self.layers[0](x), key)
 
     def of_two(
+    def of_parts(
+        self, shared: Float[Array, "*batch some"], each: Float[Array, "*batch others"]
+    ) -> Float[Array, "*batch outputs"]:
+        """Of two parts of the input side by side, as the sum of the first layer's products with each.
+
+        Where `vmap` runs over `each` alone, the shared product is done once.
+        """
+        first, size = self.layers[0], shared.shape[-1]
+        whole = first(shared, jnp.s_[:size]) + first(each, jnp.s_[size:], bias=False)
+        return self._from_first(whole, None)
+
         self, shared: Float[Array, "batch some"], each: Float[Array, "samples batch others"]
     ) -> Float[Array, "*members samples batch outputs"]:
         """Of `shared` beside each of `samples` other parts of the input; the shared product is done once."""

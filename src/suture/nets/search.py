@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from suture.keys import Key, key_for
 from suture.nets.critics import Critic, DiscreteCritic, pessimistic
-from suture.nets.distributions import Categorical, Greedy, Point
+from suture.nets.distributions import Categorical, Distribution, Greedy, Point
 from suture.nets.encoder import Observation
 from suture.nets.policies import Policy
 
@@ -70,11 +70,34 @@ class GreedyInSupport(Policy):
 
 
 class SearchPolicy(Policy):
-    """The action that a search finds, always by the same draws: one observation has one action."""
+    """The action that a search finds."""
 
     critic: Critic
     maximise: Maximiser
     spread: float | Array | None = None
 
-    def __call__(self, observation: Observation, key: Key | None = None) -> Point:
-        return Point(self.maximise(value_of(self.critic, self.spread), observation, key_for(0, "act")))
+    def __call__(self, observation: Observation, key: Key | None = None) -> "Found":
+        return Found(self, observation)
+
+    def search(self, observation: Observation, key: Key) -> Array:
+        """The action found with the draws of a key."""
+        return self.maximise(value_of(self.critic, self.spread), observation, key)
+
+
+class Found(Distribution):
+    """What a search finds: `sample` with the draws of its key, `mode` always with the same draws.
+
+    The density is unknown: `log_prob` is that of a `Point` at the mode.
+    """
+
+    policy: SearchPolicy
+    observation: Observation
+
+    def log_prob(self, action: Array) -> Float[Array, "*batch"]:
+        return Point(self.mode()).log_prob(action)
+
+    def sample(self, key: Key) -> Array:
+        return self.policy.search(self.observation, key)
+
+    def mode(self) -> Array:
+        return self.sample(key_for(0, "act"))

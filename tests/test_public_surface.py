@@ -11,11 +11,13 @@ import suture
 
 PUBLIC = [
     "BC",
+    "DQN",
     "IQL",
     "Algorithm",
     "Dataset",
     "FilteredBC",
     "Outcome",
+    "QTOpt",
     "Reading",
     "Run",
     "Settings",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from suture.algorithms.base import Algorithm
     from suture.algorithms.bc import BC, FilteredBC
     from suture.algorithms.iql import IQL
+    from suture.algorithms.qlearning import DQN, QTOpt
     from suture.data.dataset import Dataset
     from suture.data.load import load
     from suture.data.log import Reading
@@ -28,11 +29,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BC",
+    "DQN",
     "IQL",
     "Algorithm",
     "Dataset",
     "FilteredBC",
     "Outcome",
+    "QTOpt",
     "Reading",
     "Run",
     "Settings",
@@ -48,6 +51,7 @@ _HOMES = {
     "algorithms.base": ("Algorithm",),
     "algorithms.bc": ("BC", "FilteredBC"),
     "algorithms.iql": ("IQL",),
+    "algorithms.qlearning": ("DQN", "QTOpt"),
     "data.dataset": ("Dataset",),
     "data.load": ("load",),
     "data.log": ("Reading",),

@@ -86,14 +86,15 @@ class CriticBased(Algorithm[S]):
         )
 
     def value_limit(self, spec: Spec) -> float | None:
-        if spec.reward_limit is None or self.discount >= 1:
-            return None
-        # At least 1: fresh networks answer about 1 even where all rewards are 0.
-        return max(spec.reward_limit, 1.0) / (1 - self.discount)
+        return value_limit(spec, self.discount)
 
     def pessimistic(self, q: Float[Array, " members *batch"]) -> Float[Array, "*batch"]:
         """One value of an ensemble: its minimum, or its mean less `spread` standard deviations."""
         return pessimistic(q, self.spread)
+
+    def critic(self, state: Any) -> Critic:
+        """The critics that a state holds."""
+        return state.critic.net
 
     def critic_optimiser(self) -> optax.GradientTransformation:
         return adam(self.critic_learning_rate)
@@ -104,15 +105,17 @@ class CriticBased(Algorithm[S]):
         batch: Batch,
         target: Float[Array, " batch"],
         penalty: Callable[[C, Float[Array, " members batch"]], tuple[Array, Metrics]] | None = None,
+        regression: Callable[[Array, Array], Array] = lambda q, target: squared_loss(target - q),
     ) -> tuple[Trainable[C], Metrics]:
-        """One step of every critic towards a target, the squared errors summed over the ensemble.
+        """One step of every critic towards a target, the losses summed over the ensemble.
 
         penalty: what is added to the loss, from the network and its answers to the batch.
+        regression: the mean loss of answers (members, batch) against targets (batch,).
         """
 
         def loss(net: C) -> tuple[Array, Metrics]:
             q = net(batch.observation, batch.action)
-            value = len(q) * squared_loss(target - q)
+            value = len(q) * regression(q, target)
             metrics = scalars(critic_loss=value, critic_mean=q.mean(), value_max_abs=jnp.abs(target).max())
             if penalty is None:
                 return value, metrics
@@ -120,3 +123,11 @@ class CriticBased(Algorithm[S]):
             return value + added, metrics | more
 
         return critic.descend(loss, self.critic_optimiser())
+
+
+def value_limit(spec: Spec, discount: float) -> float | None:
+    """The largest absolute sum of discounted rewards, or None where there is no limit."""
+    if spec.reward_limit is None or discount >= 1:
+        return None
+    # At least 1: fresh networks answer about 1 even where all rewards are 0.
+    return max(spec.reward_limit, 1.0) / (1 - discount)

@@ -38,9 +38,11 @@ def hidden(source: str = "") -> Any:
     )
 
 
-def critics(source: str = "") -> Any:
+def critics(source: str = "", default: int = 2) -> Any:
     """The size of the critic ensemble."""
-    return bounded(2, at_least=1, source=source, help="size of the critic ensemble, whose minimum is used")
+    return bounded(
+        default, at_least=1, source=source, help="size of the critic ensemble, whose minimum is used"
+    )
 
 
 def dropout(source: str = "") -> Any:
@@ -48,4 +50,30 @@ def dropout(source: str = "") -> Any:
     return bounded(
         0.0, at_least=0.0, below=1.0, traced=False, source=source,
         help="share of the actor's hidden units dropped while training; 0.1 for small human data sets",
+    )  # fmt: skip
+
+
+def regression(default: str) -> Any:
+    """The loss of a critic's error."""
+    return bounded(
+        default, source="Mnih et al. 2015; Kalashnikov et al. 2018 (arXiv:1806.10293)",
+        help="of a critic's error: huber is linear beyond 1; cross_entropy is for values that are "
+        "probabilities (of success), to which it clips the targets",
+    )  # fmt: skip
+
+
+def double(default: bool) -> Any:
+    """Whether choosing and valuing the next action are two networks' affairs."""
+    return bounded(
+        default, source="van Hasselt et al. 2016 (arXiv:1509.06461)",
+        help="the critics choose the next action and their slow copy values it, which over-estimates less",
+    )  # fmt: skip
+
+
+def targets(default: str) -> Any:
+    """Which slow copies of the critics value the next action."""
+    return bounded(
+        default, source="Kalashnikov et al. 2018 (arXiv:1806.10293)",
+        help="what values the next action: an average of the critics, or also an old copy of it, and then "
+        "the smaller counts",
     )  # fmt: skip

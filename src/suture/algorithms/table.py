@@ -5,10 +5,20 @@ from typing import Any
 from suture.algorithms.base import Algorithm
 from suture.algorithms.bc import BC, FilteredBC
 from suture.algorithms.iql import IQL
+from suture.algorithms.qlearning import DQN, QTOpt
 from suture.config import nearest
 from suture.errors import ConfigError
 
-ALGORITHMS: dict[str, type[Algorithm[Any]]] = {kind.name: kind for kind in (BC, FilteredBC, IQL)}
+ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
+    kind.name: kind
+    for kind in (
+        BC,
+        FilteredBC,
+        IQL,
+        DQN,
+        QTOpt,
+    )
+}
 
 
 def algorithm_named(name: str) -> type[Algorithm[Any]]:

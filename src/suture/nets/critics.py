@@ -114,6 +114,27 @@ class DiscreteCritic(Critic):
         return jnp.take_along_axis(values, chosen, axis=-1)[..., 0]
 
 
+class SigmoidCritic(Critic):
+    """Q in (0, 1): what another ensemble answers is its logit."""
+
+    logit: Critic
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.logit.encoder
+
+    @property
+    def mlp(self) -> MLP:
+        return self.logit.mlp
+
+    @property
+    def action_size(self) -> int:
+        return self.logit.action_size
+
+    def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
+        return jax.nn.sigmoid(self.logit(observation, action))
+
+
 def critic_for(
     observation: Space,
     action: Space,

@@ -1,5 +1,9 @@
 """How a prediction is drawn to a target."""
 
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -16,3 +20,30 @@ def expectile_loss(error: Float[Array, "*batch"], level: float | Array) -> Float
     Source: Newey & Powell 1987; Kostrikov et al. 2021 (arXiv:2110.06169), eq. 5.
     """
     return (jnp.where(error > 0, level, 1 - level) * jnp.square(error)).mean()
+
+
+def huber_loss(error: Float[Array, "*batch"], limit: float | Array = 1.0) -> Float[Array, ""]:
+    """Mean of half the squared error, which goes on as a straight line beyond `limit`.
+
+    error: target minus prediction, in reward units.
+    Source: Huber 1964; Mnih et al. 2015, whose clipped errors are its derivative.
+    """
+    size = jnp.abs(error)
+    return jnp.where(size <= limit, 0.5 * jnp.square(error), limit * (size - 0.5 * limit)).mean()
+
+
+def cross_entropy_loss(logit: Float[Array, "*batch"], target: Float[Array, "*batch"]) -> Float[Array, ""]:
+    """Mean cross-entropy of a probability, given as its logit, against a target in [0, 1], in nats.
+
+    Source: Kalashnikov et al. 2018 (arXiv:1806.10293), section 4.2, for values of success.
+    """
+    return (jax.nn.softplus(logit) - target * logit).mean()
+
+
+Regression: TypeAlias = Literal["squared", "huber", "cross_entropy"]
+REGRESSIONS: dict[Regression, Callable[[Array, Array], Array]] = {
+    "squared": lambda prediction, target: squared_loss(target - prediction),
+    "huber": lambda prediction, target: huber_loss(target - prediction),
+    "cross_entropy": cross_entropy_loss,
+}
+"""The mean loss of predictions (logits of them: cross_entropy) against targets, by its name in settings."""

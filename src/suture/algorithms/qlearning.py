@@ -1,0 +1,144 @@
+"""Q-learning with two searches for the best action: all choices (DQN), or the cross-entropy method (QT-Opt).
+
+Nothing keeps either near the log: offline they over-estimate what the log does not show, unless it is broad
+(the replay of an online agent for DQN; scripted data with many failures for QT-Opt).
+"""
+
+import abc
+import dataclasses
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from suture.algorithms import fields
+from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
+from suture.algorithms.critic_based import CriticBased
+from suture.config import bounded
+from suture.errors import ConfigError
+from suture.keys import Key
+from suture.nets.critics import Critic, SigmoidCritic, critic_for
+from suture.nets.policies import Policy
+from suture.nets.search import GreedyPolicy, Maximiser, SearchPolicy, value_of
+from suture.objectives.maximise import Block, Choice, CrossEntropy, Enumerate, Interval
+from suture.objectives.regressions import REGRESSIONS, Regression
+from suture.objectives.returns import one_step_target
+
+QT_OPT = "Kalashnikov et al. 2018 (arXiv:1806.10293)"
+
+
+class QState(eqx.Module):
+    """The critics, their targets (an average of them, and perhaps an old copy of it), the updates so far."""
+
+    critic: Trainable[Critic]
+    targets: tuple[Critic, ...]
+    updates: Int[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class QLearning(CriticBased[QState]):
+    """`Q(s, a) = r + gamma V(s')`, where V is the least that the targets say of the best action found."""
+
+    critics: int = fields.critics(default=1)
+    loss: Regression = fields.regression("squared")
+    double: bool = fields.double(False)
+    targets: Literal["one", "two_lagged"] = fields.targets("one")
+    lag: int = bounded(200, at_least=1, unit="updates", source=QT_OPT, help="time between such copies")
+
+    @abc.abstractmethod
+    def maximiser(self, critic: Critic) -> Maximiser:
+        """The search for the best action."""
+        raise NotImplementedError
+
+    def init(self, spec: Spec, key: Key) -> QState:
+        if self.loss == "cross_entropy" and (spec.reward_limit or 0.0) > 1:
+            raise ConfigError(
+                f"{type(self).__name__}.loss='cross_entropy' is for values in [0, 1], and rewards reach "
+                f"{spec.reward_limit:g}. Scale them with --reward-scale, or choose loss='squared'."
+            )
+        action, norm = self.decision_space(spec), self.layer_norm
+        critic = critic_for(spec.observation, action, self.hidden, self.critics, key, layer_norm=norm)
+        targets = (critic,) if self.targets == "one" else (critic, critic)
+        return QState(Trainable.of(critic, self.critic_optimiser()), targets, jnp.zeros((), jnp.int32))
+
+    def answers(self, critic: Critic) -> Critic:
+        """The values that a network stands for."""
+        return SigmoidCritic(critic) if self.loss == "cross_entropy" else critic
+
+    def critic(self, state: QState) -> Critic:
+        return self.answers(state.critic.net)
+
+    def update(self, state: QState, batch: Batch, key: Key) -> tuple[QState, Metrics]:
+        assert batch.reward is not None
+        assert batch.discount is not None
+        assert batch.next_observation is not None
+        following = batch.next_observation
+        chooser = self.answers(state.critic.net if self.double else state.targets[0])
+        best = self.maximiser(chooser)(value_of(chooser, self.spread), following, key)
+        values = [self.pessimistic(self.answers(net)(following, best)) for net in state.targets]
+        next_value = jnp.stack(values).min(0)
+        target = one_step_target(batch.reward, self.discount * batch.discount, next_value)
+        if self.loss == "cross_entropy":
+            target = jnp.clip(target, 0.0, 1.0)
+        critic, metrics = self.fit_critic(state.critic, batch, target, regression=REGRESSIONS[self.loss])
+        updates = state.updates + 1
+        average, *old = state.targets
+        average = follow(average, critic.net, self.target_rate)
+        old = [_renew(updates % self.lag == 0, average, copy) for copy in old]
+        return QState(critic, (average, *old), updates), metrics | scalars(value_mean=next_value.mean())
+
+
+def _renew(now: Array, new: Critic, old: Critic) -> Critic:
+    return jax.tree.map(lambda fresh, kept: jnp.where(now, fresh, kept), new, old)
+
+
+@dataclasses.dataclass(frozen=True)
+class DQN(QLearning):
+    """Deep Q-learning with double estimates: no constraint keeps it near the log."""
+
+    name: ClassVar[str] = "dqn"
+    actions: ClassVar[frozenset[str]] = frozenset({"discrete"})
+
+    loss: Regression = fields.regression("huber")
+    double: bool = fields.double(True)
+
+    def maximiser(self, critic: Critic) -> Maximiser:
+        return Enumerate(critic.action_size)
+
+    def policy(self, state: QState) -> Policy:
+        return GreedyPolicy(state.critic.net, self.spread)
+
+
+@dataclasses.dataclass(frozen=True)
+class QTOpt(QLearning):
+    """QT-Opt: Q-learning whose continuous actions the cross-entropy method finds, in training and acting."""
+
+    name: ClassVar[str] = "qt_opt"
+    actions: ClassVar[frozenset[str]] = frozenset({"continuous"})
+
+    discount: float = fields.discount(0.9)
+    targets: Literal["one", "two_lagged"] = fields.targets("two_lagged")
+    samples: int = bounded(64, at_least=1, source=QT_OPT, help="actions in one iteration of the search")
+    elites: int = bounded(6, at_least=1, source=QT_OPT, help="the best of them, around which it goes on")
+    iterations: int = bounded(2, at_least=1, source=QT_OPT, help="iterations of the search")
+    choices: int = bounded(
+        0, at_least=0, unit="dimensions", source=QT_OPT,
+        help="the last dimensions of an action are one choice: one is high and the others are low",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.elites > self.samples:
+            raise ConfigError(f"QTOpt.elites must be <= samples ({self.samples}), found {self.elites}.")
+
+    def maximiser(self, critic: Critic) -> Maximiser:
+        blocks: tuple[Block, ...] = (Interval(critic.action_size - self.choices),)
+        if self.choices:
+            blocks = (*blocks, Choice(self.choices))
+        return CrossEntropy(blocks, self.samples, self.elites, self.iterations)
+
+    def policy(self, state: QState) -> Policy:
+        critic = self.answers(state.targets[0])
+        return SearchPolicy(critic, self.maximiser(critic), self.spread)

@@ -6,6 +6,7 @@ distribution is continuous.
 
 import abc
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -20,7 +21,13 @@ FLOOR = math.log(1e-8)
 
 
 class Distribution(eqx.Module):
-    """A batch of distributions over actions."""
+    """A batch of distributions over actions.
+
+    has_density: whether `log_prob` is a normalised log-density. Where it is False it may be a stand-in that
+    some loss wants (a squared error), or be refused; importance weights cannot be made of it.
+    """
+
+    has_density: ClassVar[bool] = True
 
     @abc.abstractmethod
     def log_prob(self, action: Array) -> Float[Array, "*batch"]:
@@ -130,6 +137,10 @@ class Categorical(Distribution):
         """Of every choice."""
         return jax.nn.softmax(self.logits)
 
+    def log_probabilities(self) -> Float[Array, "*batch choices"]:
+        """Of every choice, in nats."""
+        return jax.nn.log_softmax(self.logits)
+
     def log_prob(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
         return jnp.take_along_axis(jax.nn.log_softmax(self.logits), action[..., None], axis=-1)[..., 0]
 
@@ -166,6 +177,8 @@ class Greedy(Distribution):
 class Point(Distribution):
     """A deterministic action. Its `log_prob` is minus half the squared error: that of a unit Gaussian
     without its constant, so that maximising it is least squares."""
+
+    has_density: ClassVar[bool] = False
 
     action: Float[Array, "*batch dimensions"]
 

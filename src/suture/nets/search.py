@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -89,6 +89,8 @@ class Found(Distribution):
 
     The density is unknown: `log_prob` is that of a `Point` at the mode.
     """
+
+    has_density: ClassVar[bool] = False
 
     policy: SearchPolicy
     observation: Observation

@@ -11,10 +11,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from suture.algorithms.awac import AWAC
+    from suture.algorithms.awr import AWR
     from suture.algorithms.base import Algorithm
     from suture.algorithms.bc import BC, FilteredBC
+    from suture.algorithms.crr import CRR
     from suture.algorithms.iql import IQL
     from suture.algorithms.qlearning import DQN, QTOpt
+    from suture.algorithms.rebrac import ReBRAC
+    from suture.algorithms.td3 import TD3
+    from suture.algorithms.td3_bc import TD3BC
     from suture.data.dataset import Dataset
     from suture.data.load import load
     from suture.data.log import Reading
@@ -28,14 +34,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AWAC",
+    "AWR",
     "BC",
+    "CRR",
     "DQN",
     "IQL",
+    "TD3",
+    "TD3BC",
     "Algorithm",
     "Dataset",
     "FilteredBC",
     "Outcome",
     "QTOpt",
+    "ReBRAC",
     "Reading",
     "Run",
     "Settings",
@@ -52,6 +64,12 @@ _HOMES = {
     "algorithms.bc": ("BC", "FilteredBC"),
     "algorithms.iql": ("IQL",),
     "algorithms.qlearning": ("DQN", "QTOpt"),
+    "algorithms.awac": ("AWAC",),
+    "algorithms.awr": ("AWR",),
+    "algorithms.crr": ("CRR",),
+    "algorithms.rebrac": ("ReBRAC",),
+    "algorithms.td3": ("TD3",),
+    "algorithms.td3_bc": ("TD3BC",),
     "data.dataset": ("Dataset",),
     "data.load": ("load",),
     "data.log": ("Reading",),

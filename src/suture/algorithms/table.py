@@ -2,10 +2,16 @@
 
 from typing import Any
 
+from suture.algorithms.awac import AWAC
+from suture.algorithms.awr import AWR
 from suture.algorithms.base import Algorithm
 from suture.algorithms.bc import BC, FilteredBC
+from suture.algorithms.crr import CRR
 from suture.algorithms.iql import IQL
 from suture.algorithms.qlearning import DQN, QTOpt
+from suture.algorithms.rebrac import ReBRAC
+from suture.algorithms.td3 import TD3
+from suture.algorithms.td3_bc import TD3BC
 from suture.config import nearest
 from suture.errors import ConfigError
 
@@ -17,6 +23,12 @@ ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
         IQL,
         DQN,
         QTOpt,
+        AWAC,
+        AWR,
+        CRR,
+        ReBRAC,
+        TD3,
+        TD3BC,
     )
 }
 

@@ -124,3 +124,10 @@ def policy_for(
             return MixturePolicy(encoder, mlp(PARTS * (1 + 2 * int(size))), int(size))
         case "deterministic":
             return DeterministicPolicy(encoder, mlp(int(size)))
+
+
+def with_std(policy: Policy, std: float | Array | None) -> Policy:
+    """A Gaussian policy with this standard deviation for good; others, and None, leave it as it is."""
+    if std is None or not isinstance(policy, GaussianPolicy):
+        return policy
+    return eqx.tree_at(lambda p: p.log_std, policy, jnp.full_like(policy.log_std, jnp.log(std)))

@@ -50,10 +50,11 @@ def check_algorithm(algorithm: Algorithm[Any]) -> None:
         for name, observation in OBSERVATIONS.items():
             where = f"{algorithm.name} on {name} observations with {kind} actions"
             spec = Spec(observation=observation, action=ACTIONS[kind], steps=100, reward_limit=1.0)
-            batch = example_batch(spec, algorithm.needs)
-            _check_shapes(algorithm, spec, batch, where)
+            batch = algorithm.batch(example_columns(spec, algorithm.needs, algorithm.window))
+            seen = example_batch(spec, algorithm.needs)
+            _check_shapes(algorithm, spec, batch, seen, where)
             if (name, kind) in (("vector", kinds[0]), ("dict", kinds[-1])):
-                _check_values(algorithm, spec, batch, where)
+                _check_values(algorithm, spec, batch, seen, where)
 
 
 def _require(condition: Any, where: str, what: str) -> None:
@@ -81,13 +82,14 @@ def _bad_values(bounds: config.Bounds) -> Iterator[float]:
             yield limit + sign
 
 
-def _act(algorithm: Algorithm[Any], state: Any, batch: Batch) -> tuple[Any, Any, Any]:
-    """A sample, the mode, and the log-probability of the logged actions."""
-    distribution = algorithm.policy(state)(batch.observation)
-    return distribution.sample(key_for(0, "act")), distribution.mode(), distribution.log_prob(batch.action)
+def _act(algorithm: Algorithm[Any], state: Any, seen: Batch) -> tuple[Any, Any, Any]:
+    """A sample, the mode, and the log-probability of the logged actions (0 where there is no density)."""
+    distribution = algorithm.policy(state)(seen.observation)
+    log_prob = distribution.log_prob(seen.action) if distribution.has_density else jnp.zeros(ROWS)
+    return distribution.sample(key_for(0, "act")), distribution.mode(), log_prob
 
 
-def _check_shapes(algorithm: Algorithm[Any], spec: Spec, batch: Batch, where: str) -> None:
+def _check_shapes(algorithm: Algorithm[Any], spec: Spec, batch: Batch, seen: Batch, where: str) -> None:
     """What tracing alone can tell: structures, shapes and dtypes."""
     key = key_for(0, "init")
     state = jax.eval_shape(lambda key: algorithm.init(spec, key), key)
@@ -101,14 +103,14 @@ def _check_shapes(algorithm: Algorithm[Any], spec: Spec, batch: Batch, where: st
     _require(metrics, where, "`update` reports no metrics")
     for name, value in metrics.items():
         _require(value.shape == (), where, f"metric {name} has shape {value.shape}, expected a scalar")
-    sample, mode, log_prob = jax.eval_shape(lambda *given: _act(algorithm, *given), after, batch)
+    sample, mode, log_prob = jax.eval_shape(lambda *given: _act(algorithm, *given), after, seen)
     expected = (ROWS, *spec.action.shape) if isinstance(spec.action, Box) else (ROWS,)
     for name, action in (("a sample", sample), ("the mode", mode)):
         _require(action.shape == expected, where, f"{name} has shape {action.shape}, expected {expected}")
     _require(log_prob.shape == (ROWS,), where, f"log_prob has shape {log_prob.shape}, expected {(ROWS,)}")
 
 
-def _check_values(algorithm: Algorithm[Any], spec: Spec, batch: Batch, where: str) -> None:
+def _check_values(algorithm: Algorithm[Any], spec: Spec, batch: Batch, seen: Batch, where: str) -> None:
     """What only numbers can tell."""
     first, key = key_for(0, "init"), key_for(0, "update")
     init = _compile(lambda key: algorithm.init(spec, key), (first,), f"{where}: `init`")
@@ -124,7 +126,7 @@ def _check_values(algorithm: Algorithm[Any], spec: Spec, batch: Batch, where: st
     _check_training(update, state, after, batch, where)
     _check_order(update, state, batch, metrics, where)
     _check_ends(algorithm, update, state, batch, where)
-    _check_policy(algorithm, after, batch, spec, where)
+    _check_policy(algorithm, after, seen, spec, where)
 
 
 def _compile(function: Callable[..., Any], arguments: tuple[Any, ...], where: str) -> Callable[..., Any]:
@@ -179,10 +181,10 @@ def _check_ends(algorithm: Algorithm[Any], update: Any, state: Any, batch: Batch
     _require(close, where, "values are bootstrapped past a true end (discount 0)")
 
 
-def _check_policy(algorithm: Algorithm[Any], state: Any, batch: Batch, spec: Spec, where: str) -> None:
+def _check_policy(algorithm: Algorithm[Any], state: Any, seen: Batch, spec: Spec, where: str) -> None:
     """Actions are choices that exist, and modes lie in [-1, 1]."""
-    act = _compile(lambda *given: _act(algorithm, *given), (state, batch), f"{where}: `policy`")
-    sample, mode, log_prob = (np.asarray(array) for array in act(state, batch))
+    act = _compile(lambda *given: _act(algorithm, *given), (state, seen), f"{where}: `policy`")
+    sample, mode, log_prob = (np.asarray(array) for array in act(state, seen))
     _require(np.isfinite(log_prob).all(), where, "log_prob of a logged action is not finite")
     if isinstance(spec.action, Discrete):
         for name, action in (("a sample", sample), ("the mode", mode)):
@@ -194,25 +196,40 @@ def _check_policy(algorithm: Algorithm[Any], state: Any, batch: Batch, spec: Spe
 
 def example_batch(spec: Spec, needs: frozenset[str], seed: int = 0) -> Batch:
     """A batch of random transitions that fits a spec; every third row is a true end."""
+    return Batch(**example_columns(spec, needs, 1, seed))
+
+
+def example_columns(spec: Spec, needs: frozenset[str], window: int, seed: int = 0) -> dict[str, Any]:
+    """Random rows as `Algorithm.batch` gets them, or windows of rows, of which some reach less far."""
     generator = np.random.default_rng(seed)
+    shape = (ROWS,) if window == 1 else (ROWS, window)
+    reach = generator.integers(1, window + 1, shape)
+    # Every third row is a true end: of windows, the last row that they reach.
+    ended = (np.arange(ROWS) % 3 == 0).reshape(ROWS, *(1,) * (len(shape) - 1))
+    last = np.arange(window) == reach[:, :1] - 1 if window > 1 else np.ones(ROWS, bool)
     columns: dict[str, Any] = {
-        "observation": _draw(spec.observation, generator),
-        "action": _draw(spec.action, generator),
-        "reward": jnp.asarray(generator.uniform(-1, 1, ROWS), jnp.float32),
-        "discount": jnp.asarray(np.arange(ROWS) % 3 != 0, jnp.float32),
-        "next_observation": _draw(spec.observation, generator),
+        "observation": _draw(spec.observation, generator, shape),
+        "action": _draw(spec.action, generator, shape),
+        "reward": jnp.asarray(generator.uniform(-1, 1, shape), jnp.float32),
+        "discount": jnp.asarray(~(ended & last), jnp.float32),
+        "next_observation": _draw(spec.observation, generator, shape),
+        "next_action": _draw(spec.action, generator, shape),
+        "return_to_go": jnp.asarray(generator.uniform(-1, 1, shape), jnp.float32),
     }
-    return Batch(**{name: column for name, column in columns.items() if name in needs})
+    kept = {name: column for name, column in columns.items() if name in needs}
+    if "next_action" in needs:
+        kept["next_action_known"] = kept["discount"]
+    return kept if window == 1 else kept | {"reach": jnp.asarray(reach, jnp.int32)}
 
 
-def _draw(space: Space, generator: np.random.Generator) -> Any:
+def _draw(space: Space, generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
     if isinstance(space, Dict):
-        return {name: _draw(inner, generator) for name, inner in space.items}
+        return {name: _draw(inner, generator, shape) for name, inner in space.items}
     if isinstance(space, Discrete):
-        return jnp.asarray(generator.integers(space.n, size=ROWS), jnp.int32)
+        return jnp.asarray(generator.integers(space.n, size=shape), jnp.int32)
     if space.is_image:
-        return jnp.asarray(generator.integers(256, size=(ROWS, *space.shape)), jnp.uint8)
-    return jnp.asarray(generator.uniform(-1, 1, (ROWS, *space.shape)), jnp.float32)
+        return jnp.asarray(generator.integers(256, size=(*shape, *space.shape)), jnp.uint8)
+    return jnp.asarray(generator.uniform(-1, 1, (*shape, *space.shape)), jnp.float32)
 
 
 def _pairs(one: Any, two: Any) -> Iterator[tuple[Any, Any]]:

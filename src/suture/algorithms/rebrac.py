@@ -1,0 +1,61 @@
+"""ReBRAC: TD3+BC with the distance to the log in the values too, deeper critics and layer norm.
+
+Source: Tarasov et al. 2023 (arXiv:2305.09836) and the authors' code. The penalty of the value is the squared
+distance to what the log did next; where that is unknown (the last row of an episode) there is none.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+from jaxtyping import Array, Float
+
+from suture.algorithms.base import Batch, Metrics, scalars
+from suture.algorithms.td3 import DeterministicActorCritic
+from suture.config import bounded
+from suture.errors import ConfigError
+from suture.nets.critics import Critic
+from suture.objectives.ascent import scaled_ascent, squared_distance
+
+PAPER = "Tarasov et al. 2023 (arXiv:2305.09836)"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReBRAC(DeterministicActorCritic):
+    """Behaviour-regularised actor-critic, revisited; for long, sparse tasks with discount 0.999."""
+
+    name: ClassVar[str] = "rebrac"
+    needs: ClassVar[frozenset[str]] = DeterministicActorCritic.needs | {"next_action"}
+
+    actor_penalty: float = bounded(
+        0.01, at_least=0.0, source=PAPER,
+        help="b1: weight of the policy's squared distance to the logged action against values of size 1",
+    )  # fmt: skip
+    critic_penalty: float = bounded(
+        0.01, at_least=0.0, unit="reward", source=PAPER,
+        help="b2: what the squared distance to the next logged action costs in the values",
+    )  # fmt: skip
+    hidden: tuple[int, ...] = bounded(
+        (256, 256, 256), at_least=1, unit="units", source=PAPER, help="widths of the hidden layers"
+    )
+    layer_norm: bool = bounded(True, source=PAPER, help="layer norm in the critics")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.chunk > 1:
+            raise ConfigError(
+                f"ReBRAC.chunk must be 1, found {self.chunk}: values are penalised by the distance to what "
+                "the log did next, and a batch holds the next action, not the next chunk. Use td3_bc or iql."
+            )
+
+    def next_value(self, critic: Critic, batch: Batch, action: Array) -> Float[Array, " batch"]:
+        assert batch.next_action is not None
+        assert batch.next_action_known is not None
+        distance = batch.next_action_known * squared_distance(action, batch.next_action)
+        return super().next_value(critic, batch, action) - self.critic_penalty * distance
+
+    def actor_loss(self, critic: Critic, batch: Batch, action: Array) -> tuple[Array, Metrics]:
+        """`b1 |pi(s) - a|^2 - min Q / mean|min Q|`."""
+        q = self.pessimistic(critic(batch.observation, action))
+        distance = squared_distance(action, batch.action).mean()
+        loss = self.actor_penalty * distance + scaled_ascent(q)
+        return loss, scalars(actor_loss=loss, actor_value=q.mean())

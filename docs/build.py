@@ -3,6 +3,7 @@
 Fails, listing them, where public names have no docstring. Needs no network; the pages fetch nothing.
 """
 
+import html
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import pdoc
 import pdoc.render
+from pdoc.markdown2 import Markdown
 
 import suture
 import suture.testing
+from suture.algorithms.table import ALGORITHMS
+from suture.config import bounds_of, fields_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("start.md", "logs.md", "runs.md")
@@ -44,6 +48,56 @@ def undocumented() -> list[str]:
     return bare
 
 
+STYLE = """body{max-width:46rem;margin:2rem auto;padding:0 1rem;font:16px/1.55 system-ui,sans-serif;color:#222}
+pre{background:#f5f5f5;padding:.8rem;overflow-x:auto;border-radius:4px}code{font-size:.92em}
+table{border-collapse:collapse;font-size:.9em}td,th{border-bottom:1px solid #ddd;padding:.3rem .6rem;
+text-align:left;vertical-align:top}a{color:#0a5ea8}"""
+
+
+def fields_table(name: str) -> str:
+    """The fields of a method with default, bounds, meaning and source, as HTML."""
+    rows = ["<tr><th>field</th><th>default</th><th>meaning</th></tr>"]
+    for field in fields_of(ALGORITHMS[name]).values():
+        bounds = bounds_of(field)
+        limits = "; ".join(part for part in (bounds.unit, str(bounds)) if part)
+        meaning = html.escape(bounds.help + (f" [{limits}]" if limits else ""))
+        source = f"<br><small>{html.escape(bounds.source)}</small>" if bounds.source else ""
+        default = html.escape(str(field.default))
+        rows.append(
+            f"<tr><td><code>{field.name}</code></td><td>{default}</td><td>{meaning}{source}</td></tr>"
+        )
+    return f"<h2>Fields</h2><table>{''.join(rows)}</table>"
+
+
+def write_methods(folder: Path) -> None:
+    """One page a method, from docs/methods/NAME.md and its fields; fails where a method has no page."""
+    pages = {path.stem: path for path in sorted((ROOT / "docs" / "methods").glob("*.md"))}
+    odd = sorted(pages.keys() ^ ALGORITHMS.keys())
+    if odd:
+        raise SystemExit(f"docs/methods must hold one page for each method; these do not match: {odd}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ALGORITHMS:
+        text = pages[name].read_text(encoding="utf-8")
+        body = Markdown().convert(text) + fields_table(name)
+        title = html.escape(text.partition("\n")[0].lstrip("# "))
+        home = '<p><a href="../suture.html">Suture</a> / <a href="index.html">methods</a></p>'
+        (folder / f"{name}.html").write_text(_page(title, home + body), encoding="utf-8")
+    listed = "".join(
+        f'<li><a href="{name}.html"><code>{name}</code></a>: '
+        f"{html.escape((kind.__doc__ or '').strip().partition(chr(10))[0])}</li>"
+        for name, kind in ALGORITHMS.items()
+    )
+    index = f'<p><a href="../suture.html">Suture</a></p><h1>Methods</h1><ul>{listed}</ul>'
+    (folder / "index.html").write_text(_page("Methods", index), encoding="utf-8")
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{STYLE}</style></head><body>{body}</body></html>\n"
+    )
+
+
 def main() -> None:
     """Check, then write site/."""
     bare = undocumented()
@@ -52,7 +106,8 @@ def main() -> None:
     suture.__doc__ = "\n\n".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in PAGES)
     pdoc.render.configure(show_source=False, search=True, footer_text=f"Suture {suture.__version__}")
     pdoc.pdoc("suture", "!suture.__main__", output_directory=ROOT / "site")
-    print("site/index.html")
+    write_methods(ROOT / "site" / "methods")
+    print("site/index.html, site/methods/index.html")
 
 
 if __name__ == "__main__":

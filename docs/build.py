@@ -48,7 +48,7 @@ def undocumented() -> list[str]:
     return bare
 
 
-STYLE = """body{max-width:46rem;margin:2rem auto;padding:0 1rem;font:16px/1.55 system-ui,sans-serif;color:#222}
+STYLE = """body{max-width:46rem;margin:2rem auto;padding:0 1rem;font:16px/1.55 system-ui,sans-serif}
 pre{background:#f5f5f5;padding:.8rem;overflow-x:auto;border-radius:4px}code{font-size:.92em}
 table{border-collapse:collapse;font-size:.9em}td,th{border-bottom:1px solid #ddd;padding:.3rem .6rem;
 text-align:left;vertical-align:top}a{color:#0a5ea8}"""

@@ -1,4 +1,4 @@
-"""The canonical problem for exact tests: its logged transitions in one batch, and training to the fixed point.
+"""The canonical problem for exact tests: its logged transitions as a batch, and training to the fixed point.
 
 Observations are choices, so networks without hidden layers are tables; the batch holds every transition in
 proportion to its probability, so that the only noise is that of float32 (and of what a method draws).
@@ -7,6 +7,7 @@ proportion to its probability, so that the only noise is that of float32 (and of
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,15 @@ def exact_batch(behaviour: Array | None = None, copies: int = 200) -> Batch:
 
 def solve(
     algorithm: Algorithm[Any], *, batch: Batch | None = None, spec: Spec = SPEC,
-    steps: int = 6_000, rates: tuple[float, ...] = RATES,
+    steps: int = 6_000, rates: tuple[float, ...] = RATES, prepare: Callable[[Any], Any] = lambda state: state,
 ) -> Any:  # fmt: skip
     """The state after training with Adam at falling rates, `steps` updates each, by the method's own update.
 
-    One compilation: every learning rate is an argument of the program.
+    One compilation: every learning rate is an argument of the program.   prepare: changes the first state.
     """
     batch = exact_batch() if batch is None else batch
     names = tuple(name for name in fields_of(algorithm) if name.endswith("learning_rate"))
-    state = jax.jit(lambda key: algorithm.init(spec, key))(key_for(0, "init"))
+    state = prepare(jax.jit(lambda key: algorithm.init(spec, key))(key_for(0, "init")))
     for stage, rate in enumerate(rates):
         values = dict.fromkeys(names, jnp.float32(rate))
         state = _train(algorithm, steps, values, state, batch, jnp.int32(stage * steps))

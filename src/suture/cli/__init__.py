@@ -15,6 +15,7 @@ import tyro
 
 from suture import __version__
 from suture.cli.options import Flag, ReadingOptions, arg, options_of, parse_sweep
+from suture.cli.studies import overestimation
 from suture.config import nearest
 from suture.errors import ConfigError, RefusedInput, SchemaNeeded, SutureError
 
@@ -159,7 +160,8 @@ def _train(kind: Any, chosen: Any) -> int:
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
-    "inspect": inspect, "convert": convert, "train": train, "evaluate": evaluate, "demo": demo,
+    "inspect": inspect, "convert": convert, "train": train, "evaluate": evaluate,
+    "overestimation": overestimation, "demo": demo,
 }  # fmt: skip
 
 

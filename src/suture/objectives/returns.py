@@ -1,5 +1,6 @@
 """How values are backed up."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -47,3 +48,29 @@ def lambda_return(
         here = reward[..., k] + discount[..., k] * ((1 - mixing) * next_value[..., k] + mixing * value)
         value = jnp.where(known[..., k] > 0, here, value)
     return value
+
+
+def soft_value(
+    q: Float[Array, "*batch choices"],
+    log_behaviour: Float[Array, "*batch choices"],
+    temperature: float | Array,
+) -> Float[Array, "*batch"]:
+    """`temperature * log E_behaviour exp(q / temperature)`: the best value less `temperature` times the KL.
+
+    It is the value of `pi ~ behaviour * exp(q / temperature)`, which maximises `E_pi q - temperature KL`, and
+    what the Gumbel regression of Q (`gumbel_loss`) finds: towards 0 the in-support maximum, towards infinity
+    the behaviour's mean.   q and temperature: in reward units.
+    Sources: Wu et al. 2019 (arXiv:1911.11361), value penalty; Garg et al. 2023 (arXiv:2301.02328), eq. 10.
+    """
+    return temperature * jax.nn.logsumexp(log_behaviour + q / temperature, axis=-1)
+
+
+def mixed_maximum(
+    q: Float[Array, "members samples *batch"], pessimism: float | Array
+) -> Float[Array, "*batch"]:
+    """The best over samples of `pessimism` times the smallest plus the rest times the largest critic.
+
+    First each action's critics are mixed, then the best action is taken; the other order is larger.
+    Source: Fujimoto et al. 2018 (arXiv:1812.02900), eq. 13 (0.75); Kumar et al. 2019 (arXiv:1906.00949).
+    """
+    return (pessimism * q.min(0) + (1 - pessimism) * q.max(0)).max(0)

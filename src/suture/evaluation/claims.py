@@ -1,0 +1,40 @@
+"""What a critic claims, beside what is true."""
+
+import dataclasses
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One seed of one method at one checkpoint. Values are discounted, in the scale of the trained rewards.
+
+    claim, truth: mean value of the policy's own actions at first states, as the critic has it and as it is.
+    truth_is: "played" in an environment, or "fitted" on the log.
+    logged_claim, logged_return: of logged actions at logged states, and what the log then earned (states from
+        which less than nine tenths of the horizon were recorded are left out; None where none is left).
+    inside, outside: the claim for the policy's actions at logged states, where they are as likely under the
+        behaviour as all but the rarest hundredth of logged actions, and where they are not.
+    outside_share: how many of them are not.
+    diverged: values left every bound that the rewards allow, by this checkpoint.
+    """
+
+    method: str
+    step: int
+    seed: int
+    claim: float
+    truth: float
+    truth_is: Literal["played", "fitted"]
+    logged_claim: float | None
+    logged_return: float | None
+    inside: float | None
+    outside: float | None
+    outside_share: float
+    diverged: bool
+
+    @property
+    def excess(self) -> float:
+        """How much is claimed beyond the truth."""
+        return self.claim - self.truth
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "excess": self.excess}

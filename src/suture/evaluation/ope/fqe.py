@@ -1,0 +1,129 @@
+"""Fitted Q evaluation: the value of a fixed policy, by regression on a log.
+
+Targets take an action that the *stochastic* policy draws at the next observation (exactly, where actions are
+choices). Taking its mode instead evaluates another policy: the greedy one.
+Source: Le et al. 2019 (arXiv:1903.08738), algorithm 3.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow
+from suture.algorithms.critic_based import CriticBased
+from suture.config import bounded
+from suture.data.dataset import Dataset
+from suture.data.stage import Stage
+from suture.errors import DataRefused
+from suture.keys import Key, key_for
+from suture.nets.critics import Critic, critic_for
+from suture.nets.expectation import expected_value
+from suture.nets.policies import Policy
+from suture.objectives.returns import one_step_target
+from suture.spaces import Array, Tree
+from suture.training.feed import Resident
+from suture.training.program import Members, Program
+from suture.training.run import Run
+
+CHUNK = 1_000
+
+
+class FQEState(eqx.Module):
+    """The critic of a policy, its slow copy, and the policy, which stays as it is."""
+
+    critic: Trainable[Critic]
+    target_critic: Critic
+    policy: Policy | None
+
+
+@dataclasses.dataclass(frozen=True)
+class FQE(CriticBased[FQEState]):
+    """Fitted Q evaluation of one policy; the members of an ensemble answer by their mean."""
+
+    name: ClassVar[str] = "fqe"
+
+    critics: int = bounded(1, at_least=1, help="size of the ensemble of critics, whose mean is used")
+
+    def init(self, spec: Spec, key: Key) -> FQEState:
+        critic = critic_for(
+            spec.observation, self.decision_space(spec), self.hidden, self.critics, key,
+            layer_norm=self.layer_norm,
+        )  # fmt: skip
+        return FQEState(Trainable.of(critic, self.critic_optimiser()), critic, None)
+
+    def update(self, state: FQEState, batch: Batch, key: Key) -> tuple[FQEState, Metrics]:
+        assert state.policy is not None
+        assert batch.reward is not None
+        assert batch.discount is not None
+        assert batch.next_observation is not None
+        following = state.policy(batch.next_observation)
+        next_q = expected_value(
+            state.target_critic, batch.next_observation, following, key, samples=1, spread=0.0
+        )
+        target = one_step_target(batch.reward, self.discount * batch.discount, next_q)
+        critic, metrics = self.fit_critic(state.critic, batch, target)
+        target_critic = follow(state.target_critic, critic.net, self.target_rate)
+        return FQEState(critic, target_critic, state.policy), metrics
+
+    def policy(self, state: FQEState) -> Policy:
+        assert state.policy is not None
+        return state.policy
+
+
+def fit(
+    run: Run, data: Dataset, *, member: int = 0, steps: int = 5_000, seeds: int = 3, fqe: FQE | None = None
+) -> "Fitted":
+    """Evaluate one member's policy on a log, with several seeds.
+
+    data: a log of the spaces that the run was trained on, with rewards; it is scaled as the run was.
+    Raises DataRefused where the log has no rewards or no row to bootstrap from.
+    """
+    fqe = fqe or FQE(discount=getattr(run.algorithm, "discount", 0.99), hidden=(256, 256))
+    fqe.require(data)
+    stage = Stage(
+        dataset=data, normaliser=run.recipe.normaliser, needs=fqe.needs, rows=np.flatnonzero(fqe.rows(data))
+    )
+    program = Program(fqe, run.recipe.spec, stage.eligible, streamed=False, continue_diverged=True)
+    members = Members(seeds=np.arange(seeds, dtype=np.uint32), fields={})
+    one = jax.tree.map(lambda leaf: leaf[member], run.policies.policies)
+    policy = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], seeds, axis=0), one)
+    state = dataclasses.replace(program.init(members), policy=policy)
+    rows = Resident(stage).rows(0, steps)
+    for start in range(0, steps, CHUNK):
+        state, chunk = program.run(state, members, rows, start, min(CHUNK, steps - start))
+        if not bool(jnp.isfinite(chunk.metrics["critic/loss"]).all()):
+            raise DataRefused(
+                f"Fitted evaluation of {run.path} became non-finite by step {start + CHUNK:,}: the policy "
+                "asks for actions that the log does not support. Lower the discount, or evaluate it by "
+                "playing it."
+            )
+    return Fitted(run, state)
+
+
+class Fitted:
+    """A fitted critic of each seed, and what it says."""
+
+    def __init__(self, run: Run, state: Any):
+        self.run, self.state = run, state
+
+    def values(self, observation: Tree, *, seed: int = 0, draws: int = 8) -> Array:
+        """E Q(observation, action ~ policy) of each seed, (seeds, n), in scaled rewards.
+
+        observation: tree of (n, ...), in the log's units.
+        """
+        normal = self.run.recipe.normaliser.normalise(observation)
+        return np.asarray(_values(self.state, normal, key_for(seed, "act"), draws))
+
+
+@eqx.filter_jit
+def _values(state: Any, observation: Any, key: Key, draws: int) -> Any:
+    def one(state: FQEState) -> Any:
+        assert state.policy is not None
+        answer = state.policy(observation)
+        return expected_value(state.critic.net, observation, answer, key, samples=draws, spread=0.0)
+
+    return jax.vmap(one)(state)

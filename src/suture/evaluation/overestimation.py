@@ -1,0 +1,218 @@
+"""What critics claim, against what is true, along training: the curve of over-estimation.
+
+Each method trains on the log; at every checkpoint its critic's claim for its own policy at first states is
+put beside the truth: discounted returns that the policy earns where there is an environment (played on over
+the horizon of the discount, because critics bootstrap at time limits), otherwise a fitted evaluation.
+Source: the lecture's section 6.2; van Hasselt et al. 2016 (arXiv:1509.06461), figure 3, for the form.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from suture.algorithms.base import Algorithm
+from suture.algorithms.bc import BC
+from suture.algorithms.critic_based import CriticBased
+from suture.data.dataset import Dataset
+from suture.data.returns import returns_to_go
+from suture.envs.make import Make
+from suture.errors import ConfigError
+from suture.evaluation.claims import Claim
+from suture.evaluation.ope import fqe
+from suture.evaluation.rollout import Worth, rollout
+from suture.keys import key_for
+from suture.spaces import Array, Tree, map_arrays
+from suture.training.program import DIVERGENCE_SLACK
+from suture.training.run import Run
+from suture.training.sweep import Sweep
+from suture.training.train import Watch, train
+
+ROWS = 1_024
+STARTS = 256
+TAIL = 0.1
+RARE = 0.01
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """How the curve is drawn.
+
+    steps, every: length of each training run, and steps between checkpoints.   seeds: of each method.
+    environment: where the truth is played, in `episodes` episodes; None: it is fitted.
+    options: further settings of the runs, such as reward_scale.
+    """
+
+    data: Dataset
+    out: Path
+    steps: int = 10_000
+    every: int = 1_000
+    seeds: int = 3
+    environment: str | Make | None = None
+    episodes: int = 20
+    options: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    say: Callable[[str], None] = lambda _: None
+
+    def run(self, algorithms: Sequence[Algorithm[Any]]) -> list[Claim]:
+        """Train each algorithm and put its claims beside the truth."""
+        for algorithm in algorithms:
+            if not isinstance(algorithm, CriticBased):
+                raise ConfigError(f"{algorithm.name} learns no action values: there is no claim to test.")
+        behaviour = self._train(BC(), seeds=1)
+        sample = _Sample.of(self.data, behaviour)
+        found = list[Claim]()
+        for algorithm in algorithms:
+            run = self._train(algorithm, seeds=self.seeds)
+            for step in run.steps:
+                claims = self._at(run.at(step), step, sample)
+                found += claims
+                self._tell(claims)
+        return found
+
+    def _train(self, algorithm: Algorithm[Any], seeds: int) -> Run:
+        path = self.out / algorithm.name
+        return train(
+            Sweep(algorithm, seeds=seeds), self.data, out=path, resume=path.exists(),
+            watch=Watch(say=self.say),
+            steps=self.steps, checkpoint_every=self.every, log_every=self.every, keep=self.steps,
+            on_divergence="continue", **self.options,
+        )  # fmt: skip
+
+    def _at(self, run: Run, step: int, sample: "_Sample") -> list[Claim]:
+        algorithm: Any = run.algorithm
+        worth = Worth(
+            discount=algorithm.discount,
+            scale=run.recipe.normaliser.reward_scale, shift=run.recipe.normaliser.reward_shift,
+        )  # fmt: skip
+        starts, truths = self._truth(run, worth)
+        claims = _asked(run, starts)[1].mean(1)
+        actions, values = _asked(run, sample.observation)
+        logged = _claims_of(run, sample.observation, sample.action).mean(1)
+        limit = algorithm.value_limit(run.recipe.spec)
+        found = list[Claim]()
+        for member in range(len(run)):
+            inside = sample.likely(actions[member])
+            largest = max(
+                line["value/max_abs"] or np.inf
+                for line in run.metrics if line["member"] == member and line["step"] <= step
+            )  # fmt: skip
+            found.append(Claim(
+                method=algorithm.name, step=step, seed=run.members[member]["seed"],
+                claim=float(claims[member]), truth=float(truths[member]),
+                truth_is="fitted" if self.environment is None else "played",
+                logged_claim=float(logged[member]),
+                logged_return=sample.earned(self.data, worth),
+                inside=_mean(values[member][inside]), outside=_mean(values[member][~inside]),
+                outside_share=float((~inside).mean()),
+                diverged=limit is not None and largest > DIVERGENCE_SLACK * limit,
+            ))  # fmt: skip
+        return found
+
+    def _truth(self, run: Run, worth: Worth) -> tuple[Tree, Array]:
+        """First states, tree of (n, ...), and each member's value there, (members,)."""
+        if self.environment is None:
+            chosen = self.data.episode_start[:-1][:: max(1, self.data.episodes // STARTS)]
+            starts = map_arrays(lambda array: array[chosen], self.data.observation)
+            fitted = [fqe.fit(run, self.data, member=member, seeds=1) for member in range(len(run))]
+            return starts, np.array([one.values(starts).mean() for one in fitted])
+        policies, calls = run.policies, iter(range(1 << 31))
+        played = rollout(
+            lambda seen: policies.act(seen, sample=True, seed=next(calls)), self.environment,
+            episodes=self.episodes, environments=self.episodes, seed=0, members=len(run),
+            chunk=policies.chunk, worth=worth,
+        )  # fmt: skip
+        assert played.discounted is not None
+        assert played.starts is not None
+        return played.starts, played.discounted.mean(1)
+
+    def _tell(self, claims: list[Claim]) -> None:
+        claim, truth = (np.mean([getattr(one, name) for one in claims]) for name in ("claim", "truth"))
+        self.say(f"{claims[0].method}, step {claims[0].step:,}: claims {claim:.4g}, truth {truth:.4g}.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Sample:
+    """Logged states and actions, and what counts as an action of the behaviour there.
+
+    rows: of the dataset.   least: log-density below which an action is outside.
+    """
+
+    rows: Array
+    observation: Tree
+    action: Array
+    behaviour: Run
+    least: float
+
+    @staticmethod
+    def of(data: Dataset, behaviour: Run) -> "_Sample":
+        eligible = np.flatnonzero(data.bootstrappable)
+        rows = np.sort(np.random.default_rng(0).choice(eligible, min(ROWS, len(eligible)), replace=False))
+        observation = map_arrays(lambda array: array[rows], data.observation)
+        action = np.asarray(behaviour.recipe.normaliser.to_unit(data.action[rows]))
+        density = _log_density(behaviour, observation, action)
+        return _Sample(rows, observation, action, behaviour, float(np.quantile(density, RARE)))
+
+    def likely(self, action: Array) -> Array:
+        """Whether actions at the sampled states are like those of the behaviour, (n,)."""
+        return _log_density(self.behaviour, self.observation, action) >= self.least
+
+    def earned(self, data: Dataset, worth: Worth) -> float | None:
+        """Mean discounted return after the sampled rows from which nearly all of it was recorded."""
+        if data.reward is None:
+            return None
+        scaled = worth.scale * np.asarray(data.reward) + worth.shift
+        total = returns_to_go(scaled, data.episode_start, worth.discount)
+        left = data.episode_start[1:][data.episode_index] - np.arange(len(data))
+        ends = data.terminated[data.episode_start[1:] - 1][data.episode_index]
+        whole = (ends | (worth.discount**left <= TAIL))[self.rows]
+        return _mean(total[self.rows][whole])
+
+
+def _mean(values: Array) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _normal(run: Run, observation: Tree) -> Any:
+    return run.recipe.normaliser.normalise(observation)
+
+
+def _log_density(behaviour: Run, observation: Tree, action: Array) -> Array:
+    policy = jax.tree.map(lambda leaf: leaf[0], behaviour.policies.policies)
+    return np.asarray(_density(policy, _normal(behaviour, observation), jnp.asarray(action)))
+
+
+@eqx.filter_jit
+def _density(policy: Any, observation: Any, action: Any) -> Any:
+    return policy(observation).log_prob(action)
+
+
+def _asked(run: Run, observation: Tree) -> tuple[Array, Array]:
+    """Each member's actions at some observations, (members, n, ...), and its critics' values of them."""
+    policies, seen = run.policies.policies, _normal(run, observation)
+    actions, values = _ask(run.algorithm, run.newest.state, policies, seen, key_for(0, "act"))
+    return np.asarray(actions), np.asarray(values)
+
+
+def _claims_of(run: Run, observation: Tree, action: Array) -> Array:
+    """Each member's value of given actions, (members, n)."""
+    return np.asarray(_value(run.algorithm, run.newest.state, _normal(run, observation), jnp.asarray(action)))
+
+
+@eqx.filter_jit
+def _ask(algorithm: Any, state: Any, policies: Any, observation: Any, key: Any) -> Any:
+    def one(state: Any, policy: Any) -> Any:
+        action = policy(observation).sample(key)
+        action = action if jnp.issubdtype(action.dtype, jnp.integer) else jnp.clip(action, -1, 1)
+        return action, algorithm.pessimistic(algorithm.critic(state)(observation, action))
+
+    return jax.vmap(one)(state, policies)
+
+
+@eqx.filter_jit
+def _value(algorithm: Any, state: Any, observation: Any, action: Any) -> Any:
+    return jax.vmap(lambda one: algorithm.pessimistic(algorithm.critic(one)(observation, action)))(state)

@@ -1,0 +1,71 @@
+"""Claims of critics beside the truth: the table, and the plot of over-estimation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+
+from suture.evaluation.claims import Claim
+from suture.report.figures import curves
+
+
+def render(claims: Sequence[Claim], horizon: float) -> RenderableType:
+    """The last checkpoint of each method, over seeds.   horizon: effective, 1 / (1 - discount), in steps."""
+    table = Table(
+        title=f"Claim and truth at the last checkpoint (effective horizon {horizon:g} steps)",
+        title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
+        caption="Discounted values of the policy at first states, over seeds. Inside, outside: the claim for "
+        "the policy's actions at logged states, where the behaviour would take them, and where not. Logged: "
+        "the claim for logged actions, and what the log then earned (by its behaviour, not by the policy).",
+    )  # fmt: skip
+    for column in ("method", "claim", "truth", "claim - truth", "inside", "outside", "outside share",
+                   "logged", "diverged"):  # fmt: skip
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for method in dict.fromkeys(one.method for one in claims):
+        last = _last(claims, method)
+        logged = f"{_mean([one.logged_claim for one in last])} / {_mean([one.logged_return for one in last])}"
+        excess = np.array([one.claim - one.truth for one in last])
+        table.add_row(
+            method, _mean([one.claim for one in last]), _mean([one.truth for one in last]),
+            f"{excess.mean():+.4g} ± {excess.std(ddof=1) / np.sqrt(len(last)):.2g}" if len(last) > 1
+            else f"{excess[0]:+.4g}",
+            _mean([one.inside for one in last]), _mean([one.outside for one in last]),
+            f"{np.mean([one.outside_share for one in last]):.0%}", logged,
+            f"{sum(one.diverged for one in last)} of {len(last)}",
+        )  # fmt: skip
+    return table
+
+
+def _last(claims: Sequence[Claim], method: str) -> list[Claim]:
+    own = [one for one in claims if one.method == method]
+    return [one for one in own if one.step == max(other.step for other in own)]
+
+
+def _mean(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):.4g}" if known else "-"
+
+
+def draw(claims: Sequence[Claim], title: str) -> str:
+    """Claim (solid) and truth (dashed) of each method along training, as SVG text."""
+    rows = list[dict[str, Any]]()
+    played = all(one.truth_is == "played" for one in claims)
+    for method in dict.fromkeys(one.method for one in claims):
+        for step in sorted({one.step for one in claims if one.method == method}):
+            here = [one for one in claims if one.method == method and one.step == step]
+            for what in ("claim", "truth"):
+                values = np.array([getattr(one, what) for one in here])
+                rows.append({
+                    "name": method, "x": step, "what": what, "mean": float(values.mean()),
+                    "low": float(values.min()), "high": float(values.max()),
+                })  # fmt: skip
+    subtitle = (
+        "Solid: what the critic claims for its policy at first states. Dashed: what it is worth "
+        f"({'played in the environment' if played else 'fitted on the log'}). Bands: all seeds."
+    )
+    return curves(
+        rows, title=title, subtitle=subtitle, x="updates", y="discounted value", label="method", dashes="what"
+    )

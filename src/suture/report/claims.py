@@ -10,6 +10,7 @@ from rich.table import Table
 
 from suture.evaluation.claims import Claim
 from suture.report.figures import curves
+from suture.spaces import Array
 
 
 def render(claims: Sequence[Claim], horizon: float) -> RenderableType:
@@ -17,26 +18,30 @@ def render(claims: Sequence[Claim], horizon: float) -> RenderableType:
     table = Table(
         title=f"Claim and truth at the last checkpoint (effective horizon {horizon:g} steps)",
         title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
-        caption="Discounted values of the policy at first states, over seeds. Inside, outside: the claim for "
-        "the policy's actions at logged states, where the behaviour would take them, and where not. Logged: "
-        "the claim for logged actions, and what the log then earned (by its behaviour, not by the policy).",
+        caption="Discounted values of the policy at first states, means over seeds. Inside / outside: the "
+        "claim for the policy's actions at logged states, where the behaviour would take them and where it "
+        "would not, and the share of the latter. Logged: the claim for logged actions / what the log then "
+        "earned, by its behaviour.",
     )  # fmt: skip
-    for column in ("method", "claim", "truth", "claim - truth", "inside", "outside", "outside share",
-                   "logged", "diverged"):  # fmt: skip
+    for column in ("method", "claim", "truth", "claim - truth", "inside / outside", "logged", "diverged"):
         table.add_column(column, justify="left" if column == "method" else "right")
     for method in dict.fromkeys(one.method for one in claims):
         last = _last(claims, method)
-        logged = f"{_mean([one.logged_claim for one in last])} / {_mean([one.logged_return for one in last])}"
-        excess = np.array([one.claim - one.truth for one in last])
+        outside = f"{np.mean([one.outside_share for one in last]):.0%}"
         table.add_row(
             method, _mean([one.claim for one in last]), _mean([one.truth for one in last]),
-            f"{excess.mean():+.4g} ± {excess.std(ddof=1) / np.sqrt(len(last)):.2g}" if len(last) > 1
-            else f"{excess[0]:+.4g}",
-            _mean([one.inside for one in last]), _mean([one.outside for one in last]),
-            f"{np.mean([one.outside_share for one in last]):.0%}", logged,
+            _excess(np.array([one.claim - one.truth for one in last])),
+            f"{_mean([one.inside for one in last])} / {_mean([one.outside for one in last])} ({outside})",
+            f"{_mean([one.logged_claim for one in last])} / {_mean([one.logged_return for one in last])}",
             f"{sum(one.diverged for one in last)} of {len(last)}",
         )  # fmt: skip
     return table
+
+
+def _excess(values: Array) -> str:
+    """Mean, and its standard error where there are several."""
+    error = f" ± {values.std(ddof=1) / np.sqrt(len(values)):.2g}" if len(values) > 1 else ""
+    return f"{values.mean():+.3g}{error}"
 
 
 def _last(claims: Sequence[Claim], method: str) -> list[Claim]:
@@ -46,7 +51,7 @@ def _last(claims: Sequence[Claim], method: str) -> list[Claim]:
 
 def _mean(values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
-    return f"{np.mean(known):.4g}" if known else "-"
+    return f"{np.mean(known):.3g}" if known else "-"
 
 
 def draw(claims: Sequence[Claim], title: str) -> str:

@@ -1,7 +1,9 @@
 """What every test shares: the CPU backend, deterministic properties, and where the third-party data lies."""
 
 import os
+import signal
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import hypothesis
@@ -39,6 +41,15 @@ def pytest_unconfigure() -> None:
 def root() -> Path:
     """The repository root."""
     return ROOT
+
+
+@pytest.fixture(autouse=True)
+def handlers_of_signals() -> Generator[None]:
+    """The command line leaves signals as the end of a process needs them; a test is no such end."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ LAYERS = (
     {"training"},
     {"algorithms", "diagnosis", "theory"},
     {"objectives", "nets", "data", "envs"},
-    {"storage", "spaces", "config", "keys", "errors"},
+    {"storage", "spaces", "config", "keys", "errors", "signals"},
 )
 RANK = {part: -depth for depth, parts in enumerate(LAYERS) for part in parts}
 

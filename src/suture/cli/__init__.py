@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from suture import __version__
+from suture import __version__, signals
 from suture.cli.options import Flag, ReadingOptions, arg, options_of, parse_sweep
 from suture.cli.studies import overestimation
 from suture.config import nearest
@@ -182,6 +182,7 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Entry point: errors become one message and an exit code."""
+    signals.heed(sys.argv[1:])
     try:
         sys.exit(run(sys.argv[1:]))
     except SchemaNeeded as error:
@@ -198,6 +199,8 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
+    finally:
+        signals.let_go()
 
 
 def _fail(message: object, exit_code: int) -> None:

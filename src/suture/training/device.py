@@ -1,20 +1,16 @@
-"""The machine that a run is on: compilation cache, memory, versions, and the signals that end it."""
+"""The machine that a run is on: compilation cache, memory and versions."""
 
 import importlib.metadata
 import os
 import platform
-import signal
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
 
 from suture.errors import OutOfBudget
-from suture.training.outcome import Outcome
 
 PACKAGES = ("suture", "jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
 
@@ -67,27 +63,3 @@ def memory_to_budget(data_bytes: int) -> Generator[None]:
             f"Out of memory: {said:.200}. All rows together take {data_bytes:,} bytes; stream them with a "
             f"--memory-limit below that, or lower --batch-size, --hidden or --seeds. Checkpoints are intact."
         ) from error
-
-
-@contextmanager
-def signals_to_outcome() -> Generator[list[Outcome]]:
-    """While inside, SIGTERM and Ctrl-C fill the list instead of ending the process.
-
-    A second Ctrl-C raises KeyboardInterrupt, for those who cannot wait for the checkpoint.
-    """
-    asked: list[Outcome] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.append(Outcome.PREEMPTED)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -65,6 +65,10 @@ class Loop:
         """Train from `start` to the end, or until something stops it."""
         step, sums, counted = start, dict[str, Any](), 0
         while step < self.steps and len(failures) < len(self.members):
+            if asked := self.hooks.stop():
+                failed = self.hooks.save(step, state, failures)
+                outcome = Outcome.STORAGE if failed else asked
+                return Result(outcome=outcome, step=step, state=state, failures=failures)
             count, kept = self._length(step), guard.copy(state)
             state, metrics, found = self._chunk(state, kept, step, count, failures)
             failures += found
@@ -78,13 +82,11 @@ class Loop:
             if step % self.log_every == 0 or step == self.steps:
                 self.hooks.log(step, {name: total / counted for name, total in sums.items()})
                 sums, counted = {}, 0
-            asked = self.hooks.stop()
-            if asked or step % self.save_every == 0 or step == self.steps:
+            if step % self.save_every == 0 or step == self.steps:
                 failed = self.hooks.save(step, state, failures)
-                lost = failed and (asked or step == self.steps)  # no later save will make up for it
-                if asked or lost or failed >= FAILED_SAVES:
-                    outcome = Outcome.STORAGE if failed or not asked else asked
-                    return Result(outcome=outcome, step=step, state=state, failures=failures)
+                lost = failed and step == self.steps  # no later save will make up for it
+                if lost or failed >= FAILED_SAVES:
+                    return Result(outcome=Outcome.STORAGE, step=step, state=state, failures=failures)
         outcome = failures[-1].outcome if failures else Outcome.COMPLETED
         return Result(outcome=outcome, step=step, state=state, failures=failures)
 

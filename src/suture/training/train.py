@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from suture import signals
 from suture.algorithms.base import Algorithm
 from suture.config import replace
 from suture.data.dataset import Dataset
@@ -22,7 +23,7 @@ from suture.storage.lock import Lock
 from suture.training import checkpoint, device
 from suture.training.feed import Feed, Resident, Streamed
 from suture.training.guard import Failure
-from suture.training.loop import Hooks, Loop
+from suture.training.loop import Hooks, Loop, Result
 from suture.training.outcome import Outcome
 from suture.training.program import Program, State
 from suture.training.run import Recipe, Run, read_recipe, write_json
@@ -137,9 +138,18 @@ class _Trainer:
     def _train(
         self, start: int, state: State | None, failures: tuple[Failure, ...], begun: bool, resume: bool
     ) -> Run:
-        settings, feed = self.recipe.settings, self._feed()
-        if not begun:
-            self._begin(resume)
+        feed = self._feed()
+        with signals.noted() as asked:  # from here on there is a run, which ends with a checkpoint
+            if not begun:
+                self._begin(resume)
+            result = self._run(feed, start, state, failures, asked)
+            self._finish(result.outcome, result.step, result.failures)
+        return Run(self.path, type(self.recipe.algorithm))
+
+    def _run(
+        self, feed: Feed, start: int, state: State | None, failures: tuple[Failure, ...], asked: list[int]
+    ) -> Result:
+        settings = self.recipe.settings
         program = Program(
             self.recipe.algorithm, self.recipe.spec, self.stage.eligible,
             streamed=isinstance(feed, Streamed), continue_diverged=settings.on_divergence == "continue",
@@ -148,20 +158,18 @@ class _Trainer:
             state = program.init(self.members)
         self.first = start
         self.watch.start(start, settings.steps)
-        with device.signals_to_outcome() as asked, self._tensorboard() as board:
+        with self._tensorboard() as board:
             hooks = Hooks(
                 log=lambda step, metrics: self._log(step, metrics, board),
                 save=self._save,
                 progress=self._progress,
-                stop=lambda: asked[0] if asked else None,
+                stop=lambda: Outcome.PREEMPTED if asked else None,
             )
             loop = Loop(
                 program, feed, self.stage, self.members, hooks,
                 steps=settings.steps, log_every=settings.log_every, save_every=settings.checkpoint_every,
             )  # fmt: skip
-            result = loop.run(state, start, failures)
-        self._finish(result.outcome, result.step, result.failures)
-        return Run(self.path, type(self.recipe.algorithm))
+            return loop.run(state, start, failures)
 
     def _begin(self, resume: bool) -> None:
         if resume:

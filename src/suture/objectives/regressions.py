@@ -47,3 +47,17 @@ REGRESSIONS: dict[Regression, Callable[[Array, Array], Array]] = {
     "cross_entropy": cross_entropy_loss,
 }
 """The mean loss of predictions (logits of them: cross_entropy) against targets, by its name in settings."""
+
+
+def gumbel_loss(
+    error: Float[Array, "*batch"], temperature: float | Array, limit: float = 7.0
+) -> Float[Array, ""]:
+    """Mean of `exp(z) - z - 1` with `z = error / temperature`: least where `E exp(z)` is 1.
+
+    A constant that regresses on Q over the behaviour's actions becomes their `soft_value`,
+    `temperature * log E exp(Q / temperature)`, without a model of the behaviour.
+    error: target minus prediction, in reward units.   limit: of z; what lies beyond has no gradient.
+    Source: Garg et al. 2023 (arXiv:2301.02328), eq. 12, and the authors' code for the limit.
+    """
+    z = jnp.minimum(error / temperature, limit)
+    return (jnp.exp(z) - z - 1).mean()

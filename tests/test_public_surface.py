@@ -12,6 +12,8 @@ import suture
 PUBLIC = [
     "BC",
     "DQN",
+    "FQL",
+    "IFQL",
     "IQL",
     "AWAC",
     "AWR",

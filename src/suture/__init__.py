@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from suture.algorithms.base import Algorithm
     from suture.algorithms.bc import BC, FilteredBC
     from suture.algorithms.crr import CRR
+    from suture.algorithms.fql import FQL
+    from suture.algorithms.ifql import IFQL
     from suture.algorithms.iql import IQL
     from suture.algorithms.qlearning import DQN, QTOpt
     from suture.algorithms.rebrac import ReBRAC
@@ -39,6 +41,8 @@ __all__ = [
     "BC",
     "CRR",
     "DQN",
+    "FQL",
+    "IFQL",
     "IQL",
     "TD3",
     "TD3BC",
@@ -62,6 +66,8 @@ __all__ = [
 _HOMES = {
     "algorithms.base": ("Algorithm",),
     "algorithms.bc": ("BC", "FilteredBC"),
+    "algorithms.fql": ("FQL",),
+    "algorithms.ifql": ("IFQL",),
     "algorithms.iql": ("IQL",),
     "algorithms.qlearning": ("DQN", "QTOpt"),
     "algorithms.awac": ("AWAC",),

@@ -41,11 +41,7 @@ class CriticBased(Algorithm[S]):
     )  # fmt: skip
     target_rate: float = fields.target_rate()
     critics: int = fields.critics()
-    spread: float | None = bounded(
-        None, at_least=0.0, traced=True, unit="standard deviations",
-        help="pessimism by disagreement: the mean of the critics less this many standard deviations, "
-        "instead of their minimum",
-    )  # fmt: skip
+    spread: float | None = fields.spread()
     critic_learning_rate: float = fields.learning_rate("the critics")
     hidden: tuple[int, ...] = fields.hidden()
     layer_norm: bool = bounded(False, help="layer norm in the critics (for sparse, long tasks)")

@@ -27,10 +27,10 @@ def head(source: str = "") -> Any:
     )
 
 
-def hidden(source: str = "") -> Any:
+def hidden(source: str = "", default: tuple[int, ...] = (256, 256)) -> Any:
     """The widths of the hidden layers."""
     return bounded(
-        (256, 256),
+        default,
         at_least=1,
         unit="units",
         source=source,
@@ -43,6 +43,30 @@ def critics(source: str = "", default: int = 2) -> Any:
     return bounded(
         default, at_least=1, source=source, help="size of the critic ensemble, whose minimum is used"
     )
+
+
+def spread(default: float | None = None) -> Any:
+    """How an ensemble's disagreement becomes pessimism."""
+    return bounded(
+        default, at_least=0.0, traced=True, unit="standard deviations",
+        source="Ghasemipour et al. 2022 (arXiv:2205.13703)",
+        help="pessimism by disagreement: the mean of the critics less this many standard deviations; "
+        "None: their minimum",
+    )  # fmt: skip
+
+
+def expectile(default: float = 0.7) -> Any:
+    """The level of a value expectile."""
+    return bounded(
+        default, above=0.0, below=1.0, source="Kostrikov et al. 2021 (arXiv:2110.06169)",
+        help="level of the value expectile: 0.5 evaluates the behaviour, towards 1 its best actions; "
+        "0.9 where fragments must be stitched",
+    )  # fmt: skip
+
+
+def flow_steps(source: str = "") -> Any:
+    """How finely a flow is followed."""
+    return bounded(10, at_least=1, source=source, help="steps of Euler's method along the flow")
 
 
 def dropout(source: str = "") -> Any:

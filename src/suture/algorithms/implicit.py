@@ -10,7 +10,6 @@ from jaxtyping import Array, Float
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
 from suture.algorithms.critic_based import CriticBased, S
-from suture.config import bounded
 from suture.keys import Key
 from suture.nets.critics import Critic, Value, critic_for
 from suture.nets.mlp import Activation
@@ -33,11 +32,7 @@ class Values(NamedTuple):
 class ImplicitValues(CriticBased[S]):
     """V is an upper expectile of Q over the behaviour's actions; Q regresses on `r + gamma V(s')`."""
 
-    expectile: float = bounded(
-        0.7, above=0.0, below=1.0, source=PAPER,
-        help="level of the value expectile: 0.5 evaluates the behaviour, towards 1 its best actions; "
-        "0.9 where fragments must be stitched",
-    )  # fmt: skip
+    expectile: float = fields.expectile()
     value_learning_rate: float = fields.learning_rate("V", source=PAPER)
 
     def init_values(self, spec: Spec, keys: tuple[Key, Key], activation: Activation = "relu") -> Values:

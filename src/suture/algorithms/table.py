@@ -7,6 +7,8 @@ from suture.algorithms.awr import AWR
 from suture.algorithms.base import Algorithm
 from suture.algorithms.bc import BC, FilteredBC
 from suture.algorithms.crr import CRR
+from suture.algorithms.fql import FQL
+from suture.algorithms.ifql import IFQL
 from suture.algorithms.iql import IQL
 from suture.algorithms.qlearning import DQN, QTOpt
 from suture.algorithms.rebrac import ReBRAC
@@ -23,6 +25,8 @@ ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
         IQL,
         DQN,
         QTOpt,
+        FQL,
+        IFQL,
         AWAC,
         AWR,
         CRR,

@@ -40,6 +40,21 @@ def cross_entropy_loss(logit: Float[Array, "*batch"], target: Float[Array, "*bat
     return (jax.nn.softplus(logit) - target * logit).mean()
 
 
+def flow_matching_loss(
+    velocity: Callable[[Array, Array], Array],
+    action: Float[Array, "*batch dimensions"],
+    noise: Float[Array, "*batch dimensions"],
+    time: Float[Array, "*batch 1"],
+) -> Float[Array, ""]:
+    """Mean squared error of `velocity(x, time)`, on the straight line from noise to action, to that line.
+
+    noise: standard normal.   time: uniform in [0, 1]: x is the noise at 0 and the action at 1.
+    Sources: Lipman et al. 2023 (arXiv:2210.02747); Park et al. 2025 (arXiv:2502.02538).
+    """
+    x = (1 - time) * noise + time * action
+    return squared_loss(action - noise - velocity(x, time))
+
+
 Regression: TypeAlias = Literal["squared", "huber", "cross_entropy"]
 REGRESSIONS: dict[Regression, Callable[[Array, Array], Array]] = {
     "squared": lambda prediction, target: squared_loss(target - prediction),

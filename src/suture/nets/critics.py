@@ -53,9 +53,6 @@ def pessimistic(q: Float[Array, " members *batch"], spread: float | Array | None
 class Critic(eqx.Module):
     """An ensemble of Q(observation, action): (members, *batch). The members share one encoder."""
 
-    encoder: eqx.AbstractVar[Encoder]
-    mlp: eqx.AbstractVar[MLP]
-
     @property
     @abc.abstractmethod
     def action_size(self) -> int:
@@ -66,13 +63,24 @@ class Critic(eqx.Module):
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
         raise NotImplementedError
 
+    @abc.abstractmethod
     def first(self) -> Self:
         """The first member alone, an ensemble of one."""
+        raise NotImplementedError
+
+
+class NetworkCritic(Critic):
+    """An encoder and an ensemble of MLPs."""
+
+    encoder: eqx.AbstractVar[Encoder]
+    mlp: eqx.AbstractVar[MLP]
+
+    def first(self) -> Self:
         alone = jax.tree.map(lambda leaf: leaf[:1], self.mlp)
         return eqx.tree_at(lambda critic: critic.mlp, self, alone)
 
 
-class ContinuousCritic(Critic):
+class ContinuousCritic(NetworkCritic):
     """Features and action side by side, through an ensemble of MLPs.
 
     Many actions for each observation, (samples, batch, dimensions), give (members, samples, batch): what
@@ -93,7 +101,7 @@ class ContinuousCritic(Critic):
         return self.mlp.of_two(features, action)[..., 0]
 
 
-class DiscreteCritic(Critic):
+class DiscreteCritic(NetworkCritic):
     """One output per choice; a call picks the output of the given action."""
 
     encoder: Encoder
@@ -120,16 +128,11 @@ class SigmoidCritic(Critic):
     logit: Critic
 
     @property
-    def encoder(self) -> Encoder:
-        return self.logit.encoder
-
-    @property
-    def mlp(self) -> MLP:
-        return self.logit.mlp
-
-    @property
     def action_size(self) -> int:
         return self.logit.action_size
+
+    def first(self) -> Self:
+        return eqx.tree_at(lambda critic: critic.logit, self, self.logit.first())
 
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
         return jax.nn.sigmoid(self.logit(observation, action))

@@ -164,6 +164,55 @@ def test_sweeps_are_parsed() -> None:
     }  # fmt: skip
 
 
+GRID = {"expectile": [0.7, 0.9], "inverse_temperature": [1.0, 3.0]}
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "LOG --sweep expectile=0.7,0.9 inverse-temperature=1,3",
+        "--sweep expectile=0.7,0.9 inverse-temperature=1,3 LOG",
+        "--sweep expectile=0.7,0.9 --sweep inverse-temperature=1,3 LOG",
+        "--sweep=expectile=0.7,0.9 inverse-temperature=1,3 --steps 7 LOG",
+        "--sweep expectile=0.7,0.9 LOG --sweep=inverse-temperature=1,3",
+        "--sweep expectile=0.7,0.9 --steps=7 --sweep inverse-temperature=1,3 LOG --seeds=2",
+    ],
+)
+def test_a_sweep_takes_several_fields_in_one_flag_or_in_several(
+    typed: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the log is named, and whatever its name."""
+    for log in ("log.npz", "day=3/log.npz"):
+        seen: list[Any] = []
+        monkeypatch.setattr(cli, "_train", lambda _, chosen, seen=seen: seen.append(chosen) or 0)
+        arguments = [log if part == "LOG" else part for part in typed.split()]
+        code, said = run(capsys, monkeypatch, "train", "iql", *arguments)
+        assert code == 0, said
+        assert str(seen[0].data) == log
+        assert parse_sweep(seen[0].run.sweep) == GRID
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sweep", "expectile=0.7", "expectile=0.9", "log.npz"], "names 'expectile' twice"),
+        (
+            ["log.npz", "--sweep", "expectile=0.7", "inverse-temperature=hot"],
+            "found 'inverse-temperature=hot'",
+        ),
+        (["log.npz", "--sweep", "expectile=0.7", "more"], "more"),
+        (["log.npz", "expectile=0.7"], "expectile=0.7"),
+        (["log.npz", "--sweep"], "--sweep"),
+    ],
+)
+def test_several_fields_are_refused_as_one_is(
+    arguments: list[str], said: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, text = run(capsys, monkeypatch, "train", "iql", *arguments)
+    assert code == 2
+    assert said in text
+
+
 @pytest.mark.parametrize(
     ("texts", "said"),
     [

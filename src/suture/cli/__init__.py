@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import tyro
 
 from suture import __version__, signals
-from suture.cli.options import Flag, ReadingOptions, arg, options_of, parse_sweep
+from suture.cli.options import Flag, ReadingOptions, arg, one_by_one, options_of, parse_sweep
 from suture.cli.studies import overestimation
 from suture.config import nearest
 from suture.errors import ConfigError, RefusedInput, SchemaNeeded, SutureError
@@ -116,7 +116,7 @@ class RunOptions:
     seed: Annotated[int, arg("the first seed")] = 0
     sweep: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]],
-        arg("FIELD=v1,v2: members for each value, in one program; repeat for a grid"),
+        arg("FIELD=v1,v2 ...: members for each value, in one program; several fields make a grid"),
     ] = ()
     same_device: Annotated[Flag, arg("refuse to resume on another device or with other versions")] = False
 
@@ -137,7 +137,9 @@ def train(arguments: list[str]) -> int:
     ]
     command = dataclasses.make_dataclass("Train", [("data", DataPath), *fields])
     title = f"{(kind.__doc__ or '').strip()}\n\nOptions: the run, the algorithm, its settings, the log."
-    chosen: Any = tyro.cli(command, prog=f"suture train {kind.name}", description=title, args=arguments[1:])
+    chosen: Any = tyro.cli(
+        command, prog=f"suture train {kind.name}", description=title, args=one_by_one(arguments[1:])
+    )
     return _train(kind, chosen)
 
 

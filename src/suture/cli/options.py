@@ -1,6 +1,8 @@
 """Command-line options made from the dataclasses that they set, with meaning, unit and source as help."""
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -57,6 +59,22 @@ def _explain(field: "dataclasses.Field[Any]") -> str:
     return text + (f" (source: {bounds.source})" if bounds.source else "")
 
 
+def one_by_one(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which each FIELD=VALUES after --sweep has a --sweep of its own.
+
+    `--sweep a=1,2 b=3,4 LOG` would otherwise be ambiguous: an option that takes any number of values takes
+    the log as well.
+    """
+    spread, going_on = list[str](), False
+    for argument in arguments:
+        names = re.match(r"[A-Za-z][\w-]*=[^/]*$", argument) is not None
+        if going_on and names and spread[-1] != "--sweep":
+            spread.append("--sweep")
+        spread.append(argument)
+        going_on = argument.split("=")[0] == "--sweep" or (going_on and names)
+    return spread
+
+
 def parse_sweep(texts: tuple[str, ...]) -> dict[str, list[float]]:
     """('expectile=0.7,0.9',) -> {'expectile': [0.7, 0.9]}; `ConfigError` names what is malformed."""
     grid: dict[str, list[float]] = {}
@@ -72,5 +90,5 @@ def parse_sweep(texts: tuple[str, ...]) -> dict[str, list[float]]:
         except ValueError:
             grid[name] = []
         if not grid[name]:
-            raise ConfigError(f"--sweep takes FIELD=v1,v2 such as expectile=0.7,0.9; found {text!r}.")
+            raise ConfigError(f"--sweep takes FIELD=v1,v2 ... such as expectile=0.7,0.9; found {text!r}.")
     return grid

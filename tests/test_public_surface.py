@@ -11,6 +11,7 @@ import suture
 
 PUBLIC = [
     "BC",
+    "BRAC",
     "DQN",
     "FQL",
     "IFQL",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from suture.algorithms.awr import AWR
     from suture.algorithms.base import Algorithm
     from suture.algorithms.bc import BC, FilteredBC
+    from suture.algorithms.brac import BRAC
     from suture.algorithms.crr import CRR
     from suture.algorithms.fql import FQL
     from suture.algorithms.ifql import IFQL
@@ -39,6 +40,7 @@ __all__ = [
     "AWAC",
     "AWR",
     "BC",
+    "BRAC",
     "CRR",
     "DQN",
     "FQL",
@@ -66,6 +68,7 @@ __all__ = [
 _HOMES = {
     "algorithms.base": ("Algorithm",),
     "algorithms.bc": ("BC", "FilteredBC"),
+    "algorithms.brac": ("BRAC",),
     "algorithms.fql": ("FQL",),
     "algorithms.ifql": ("IFQL",),
     "algorithms.iql": ("IQL",),

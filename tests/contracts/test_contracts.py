@@ -18,7 +18,10 @@ from suture.nets.optimiser import adam
 from suture.nets.policies import Policy, policy_for
 from suture.testing import check_algorithm
 
-WIDTHS = {"hidden": (8, 8), "behaviour_hidden": (8, 8), "latent": 2, "lag": 1, "samples": 8, "flow_steps": 2}
+WIDTHS = {
+    "hidden": (8, 8), "behaviour_hidden": (8, 8), "latent": 2, "lag": 1, "samples": 8, "flow_steps": 2,
+    "behaviour_steps": 1,
+}  # fmt: skip
 
 
 def small(kind: type[Algorithm[Any]], **fields: Any) -> Algorithm[Any]:

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from suture import config
 from suture.config import bounded
 from suture.data.dataset import Dataset
-from suture.errors import DataRefused, RefusedInput
+from suture.errors import ConfigError, DataRefused, RefusedInput
 from suture.keys import Key
 from suture.nets.encoder import Observation
 from suture.nets.policies import Policy
@@ -137,6 +137,18 @@ class Algorithm(abc.ABC, Generic[S]):
     def policy(self, state: S) -> Policy:
         """The policy that the state holds."""
         raise NotImplementedError
+
+    def adopt(self, state: S, behaviour: Policy) -> S:
+        """The state with a finished model of the behaviour in the place of its own.
+
+        behaviour: the policy of a run of behavioural cloning.   Raises ConfigError where it does not fit.
+        """
+        from suture.algorithms.table import ALGORITHMS
+
+        takers = [name for name, kind in ALGORITHMS.items() if kind.adopt is not Algorithm.adopt]
+        raise ConfigError(
+            f"{self.name} takes no model of the behaviour. Those that do: {', '.join(sorted(takers))}."
+        )
 
     @property
     def window(self) -> int:

@@ -6,6 +6,7 @@ from suture.algorithms.awac import AWAC
 from suture.algorithms.awr import AWR
 from suture.algorithms.base import Algorithm
 from suture.algorithms.bc import BC, FilteredBC
+from suture.algorithms.brac import BRAC
 from suture.algorithms.crr import CRR
 from suture.algorithms.fql import FQL
 from suture.algorithms.ifql import IFQL
@@ -29,6 +30,7 @@ ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
         IFQL,
         AWAC,
         AWR,
+        BRAC,
         CRR,
         ReBRAC,
         TD3,

@@ -118,6 +118,9 @@ class RunOptions:
         tyro.conf.UseAppendAction[tuple[str, ...]],
         arg("FIELD=v1,v2 ...: members for each value, in one program; several fields make a grid"),
     ] = ()
+    behaviour: Annotated[
+        Path | None, arg("a finished run of bc on this log: the behaviour model of brac or bear")
+    ] = None
     same_device: Annotated[Flag, arg("refuse to resume on another device or with other versions")] = False
 
 
@@ -156,7 +159,7 @@ def _train(kind: Any, chosen: Any) -> int:
     data = load(chosen.data, schema=chosen.log.schema, reading=chosen.log.reading)
     with Bar(kind.name) as watch:
         run = train(sweep, data, out=options.out, resume=options.resume, settings=settings, watch=watch,
-                    same_device=options.same_device)  # fmt: skip
+                    behaviour=options.behaviour, same_device=options.same_device)  # fmt: skip
     print(run.path)
     return run.outcome.exit_code if run.outcome else 1
 

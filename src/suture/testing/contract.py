@@ -125,7 +125,8 @@ def _check_values(algorithm: Algorithm[Any], spec: Spec, batch: Batch, seen: Bat
         _require(np.isfinite(leaf).all(), where, f"{jax.tree_util.keystr(path)} is not finite")
     _check_training(update, state, after, batch, where)
     _check_order(update, state, batch, metrics, where)
-    _check_ends(algorithm, update, state, batch, where)
+    for begun in (state, after):  # a first update may do something else than learn values
+        _check_ends(algorithm, update, begun, batch, where)
     _check_policy(algorithm, after, seen, spec, where)
 
 

@@ -1,7 +1,7 @@
 """What a run leaves on the disk, and how it is opened again.
 
 run/
-  config.json      the algorithm, its members and settings: what makes the run again
+  config.json      the algorithm, its members and settings, and the behaviour that it was given
   dataset.json     fingerprint, spaces, split and scales of what it learned from
   versions.json    packages and device
   metrics.jsonl    one object a line: step, member, seconds, updates_per_second, then the metrics
@@ -48,6 +48,7 @@ class Recipe:
     normaliser: Normaliser
     reward_limit: float | None
     split: dict[str, Any]
+    behaviour: dict[str, Any] | None = None
 
     @property
     def algorithm(self) -> Algorithm[Any]:
@@ -94,6 +95,7 @@ class Recipe:
             "sweep": self.sweep.grid,
             "settings": config.to_json(self.settings),
             "data": self.source,
+            **({} if self.behaviour is None else {"behaviour": self.behaviour}),
         }
 
     def dataset_json(self) -> dict[str, Any]:
@@ -144,6 +146,7 @@ def read_recipe(path: Path, kind: type[Algorithm[Any]] | None = None) -> Recipe:
             normaliser=Normaliser.from_json(data["normaliser"]),
             reward_limit=data["reward_limit"],
             split=data["split"],
+            behaviour=made.get("behaviour"),
         )
     except (KeyError, TypeError) as error:
         raise RunMismatch(f"{path}: config.json or dataset.json lacks {error}. Restore the file.") from error

@@ -21,6 +21,7 @@ from suture.errors import FormatError, RunMismatch, StorageError
 from suture.storage import atomic, manifest
 from suture.storage.lock import Lock
 from suture.training import checkpoint, device
+from suture.training.clone import Clone
 from suture.training.feed import Feed, Resident, Streamed
 from suture.training.guard import Failure
 from suture.training.loop import Hooks, Loop, Result
@@ -54,6 +55,7 @@ def train(
     settings: Settings | None = None,
     watch: Watch | None = None,
     same_device: bool = False,
+    behaviour: Run | Path | str | None = None,
     **changes: Any,
 ) -> Run:
     """Train on a dataset; returns the run, whose `outcome` says how it ended.
@@ -62,6 +64,8 @@ def train(
     out: the run folder; by default the next free of runs/NAME-0001, ...
     resume: continue the run in `out` (by default the newest of runs/NAME-...) from its newest whole
         checkpoint, exactly.
+    behaviour: a finished run of bc on the same data, whose policy takes the place of the model that methods
+        such as brac fit themselves.
     changes: fields of Settings, such as steps=100_000 or normalise="none".
     """
     sweep = algorithm if isinstance(algorithm, Sweep) else Sweep(algorithm, seeds=seeds, seed=seed)
@@ -70,12 +74,16 @@ def train(
     parts = split(data.admit(), fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
     sweep.algorithm.require(parts.train.dataset)
     recipe = _recipe(sweep, settings, data, parts.train)
+    clone = None if behaviour is None else Clone.of(behaviour)
+    if clone is not None:
+        clone.require_fit(recipe)
+        recipe = dataclasses.replace(recipe, behaviour=clone.identity())
     path = Path(out) if out is not None else _default_folder(sweep.algorithm.name, resume)
     if path.exists() and not path.is_dir():
         raise RunMismatch(f"{path} is a file. Name a folder for the run with --out.")
     atomic.make_folder(path)
     with Lock(path / "lock"):
-        return _Trainer(recipe, parts.train, path, watch or Watch()).train(resume, same_device)
+        return _Trainer(recipe, parts.train, path, watch or Watch(), clone).train(resume, same_device)
 
 
 def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPart) -> Recipe:
@@ -113,8 +121,8 @@ def _default_folder(name: str, resume: bool) -> Path:
 class _Trainer:
     """One call of `train`, holding the lock of the run folder."""
 
-    def __init__(self, recipe: Recipe, part: TrainPart, path: Path, watch: Watch):
-        self.recipe, self.path, self.watch = recipe, path, watch
+    def __init__(self, recipe: Recipe, part: TrainPart, path: Path, watch: Watch, clone: Clone | None):
+        self.recipe, self.path, self.watch, self.clone = recipe, path, watch, clone
         self.members = recipe.sweep.members
         self.stage = Stage(
             dataset=part.dataset, normaliser=recipe.normaliser, needs=recipe.algorithm.needs,
@@ -156,6 +164,7 @@ class _Trainer:
         )  # fmt: skip
         if state is None:
             state = program.init(self.members)
+            state = state if self.clone is None else self.clone.adopted(state, self.recipe)
         self.first = start
         self.watch.start(start, settings.steps)
         with self._tensorboard() as board:
@@ -320,6 +329,7 @@ def _require_same(before: Recipe, now: Recipe, path: Path) -> None:
     for values in (old, new):
         values["settings"] = {k: v for k, v in values["settings"].items() if k not in OPERATIONAL}
         del values["data"]
+        values.get("behaviour", {}).pop("path", None)  # where its weights lay does not matter
     longer = before.settings.steps < now.settings.steps
     scheduled = longer and before.structure != now.structure
     if longer and not scheduled:

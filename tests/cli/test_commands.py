@@ -120,6 +120,16 @@ def test_convert_stores_appends_and_refuses_what_is_in_the_way(
     assert json.loads(out)["transitions"] == 186
     assert command("convert", saved_walk(tmp_path / "more.npz", seed=1), store)[0] == 0
     assert len(native.open(store)) == 372
+    code, _, err = command("convert", log, store)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "holds 18 of 18 (100 %) episodes" in err
+    assert "--drop-duplicates" in err
+    for source in (log, tmp_path / "other"):
+        if source != log:
+            assert command("convert", log, source)[0] == 0
+        code, out, _ = command("convert", source, store, "--drop-duplicates")
+        assert (code, "0 of them were appended" in out) == (0, True)
+    assert len(native.open(store)) == 372
     (tmp_path / "folder").mkdir()
     for taken in (log, tmp_path / "folder"):
         code, _, err = command("convert", log, taken)

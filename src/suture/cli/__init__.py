@@ -47,9 +47,16 @@ def convert(data: DataPath, out: Annotated[tyro.conf.Positional[Path], arg("a ne
         raise RefusedInput(
             f"{out} exists already and is no store. Name a new folder, or a store to append to."
         )
-    dataset = load(data, schema=reading.schema, reading=reading.reading)
-    (native.append if native.is_store(out) else native.write)(dataset, out)
-    print(f"{out}: {len(dataset):,} transitions in {dataset.episodes:,} episodes.")
+    appending, given = native.is_store(out), reading.reading
+    if appending and native.is_store(data):  # it was settled before: only what is appended is in question
+        given = dataclasses.replace(given, drop_duplicates=False)
+    dataset, said = load(data, schema=reading.schema, reading=given), ""
+    if appending:
+        added = native.append(dataset, out, drop_duplicates=reading.drop_duplicates)
+        said = f" {added:,} of them were appended."
+    else:
+        native.write(dataset, out)
+    print(f"{out}: {len(dataset):,} transitions in {dataset.episodes:,} episodes.{said}")
     return 0
 
 

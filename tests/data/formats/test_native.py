@@ -44,6 +44,12 @@ def dataset(episodes: int = 6, length: int = 10, *, source: str = "somewhere") -
     )  # fmt: skip
 
 
+def later(episodes: int = 6) -> Dataset:
+    """Further episodes of the same recorder."""
+    first = dataset(episodes)
+    return dataclasses.replace(first, reward=first.reward + 1000 if first.reward is not None else None)
+
+
 def same(found: Dataset, expected: Dataset) -> None:
     assert found.fingerprint == expected.fingerprint
     for name in ("observation_space", "action_space", "source", "layout", "findings"):
@@ -95,6 +101,47 @@ def test_appended_episodes_follow(tmp_path: Path) -> None:
     assert found.findings[1].rows == ()
 
 
+@pytest.mark.parametrize("shard_bytes", [1 << 30, 1500])
+def test_d13_episodes_that_are_there_already_are_refused_or_left_out(
+    tmp_path: Path, shard_bytes: int
+) -> None:
+    """Converting twice must not double the data in silence."""
+    store = tmp_path / "store"
+    native.write(dataset(), store, shard_bytes=shard_bytes)
+    before = {path.name: path.read_bytes() for path in store.iterdir() if path.name != "lock"}
+    for again, said in ((dataset(), "6 of 6"), (dataset(4), "4 of 4"), (dataset(9), "6 of 9")):
+        with pytest.raises(FormatError, match=rf"holds {said} .*episodes of somewhere already") as refused:
+            native.append(again, store, shard_bytes=shard_bytes)
+        assert "--drop-duplicates" in str(refused.value)
+        assert {path.name: path.read_bytes() for path in store.iterdir() if path.name != "lock"} == before
+    assert native.append(dataset(9), store, drop_duplicates=True, shard_bytes=shard_bytes) == 3
+    same(native.open(store), dataclasses.replace(dataset(9), findings=native.open(store).findings))
+    before = {path.name: path.read_bytes() for path in store.iterdir()}
+    assert native.append(dataset(9), store, drop_duplicates=True, shard_bytes=shard_bytes) == 0
+    assert {path.name: path.read_bytes() for path in store.iterdir()} == before
+
+
+@pytest.mark.parametrize("shard_bytes", [1 << 30, 1500])
+def test_equal_decisions_of_a_bandit_are_no_copies(tmp_path: Path, shard_bytes: int) -> None:
+    """The same context, choice and click occur on any day; the same rows in the same order do not."""
+
+    def day(seed: int) -> Dataset:
+        rng, whole = np.random.default_rng(seed), dataset(1, 60)
+        click, choice = rng.integers(2, size=60).astype(np.float32), rng.integers(3, size=60, dtype=np.int32)
+        same = spaces.map_arrays(np.zeros_like, whole.observation)
+        return dataclasses.replace(
+            whole, observation=same, next_observation=same, action=choice, reward=click,
+            terminated=np.ones(60, bool), has_next=np.zeros(60, bool), episode_start=np.arange(61),
+        )  # fmt: skip
+
+    native.write(day(0), tmp_path / "store", shard_bytes=shard_bytes)
+    assert native.append(day(1), tmp_path / "store", shard_bytes=shard_bytes) == 60
+    for seed in (0, 1):
+        with pytest.raises(FormatError, match="holds 60 of 60"):
+            native.append(day(seed), tmp_path / "store", shard_bytes=shard_bytes)
+    assert len(native.open(tmp_path / "store")) == 120
+
+
 def test_other_spaces_and_columns_are_not_appended(tmp_path: Path) -> None:
     native.write(dataset(), tmp_path / "store")
     others = {
@@ -112,15 +159,15 @@ def test_s4_every_failing_operation_of_an_append_leaves_the_store(tmp_path: Path
     native.write(dataset(), tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "store")
     with record_io() as record:
-        native.append(dataset(), tmp_path / "store")
+        native.append(later(), tmp_path / "store")
     assert len(record) == 10
     for n in range(len(record) - 1):
         shutil.rmtree(tmp_path / "store")
         shutil.copytree(tmp_path / "whole", tmp_path / "store")
         with fail_io(n, errno.EIO), pytest.raises(StorageError):
-            native.append(dataset(), tmp_path / "store")
+            native.append(later(), tmp_path / "store")
         same(native.open(tmp_path / "store"), dataset())
-        native.append(dataset(), tmp_path / "store")
+        native.append(later(), tmp_path / "store")
         assert native.open(tmp_path / "store").episodes == 12
 
 
@@ -129,14 +176,14 @@ def test_s4_every_failing_operation_of_an_append_leaves_the_store(tmp_path: Path
 )
 def test_s1_a_killed_append_leaves_the_store(tmp_path: Path, point: str) -> None:
     native.write(dataset(), tmp_path / "store")
-    native.write(dataset(), tmp_path / "more")
+    native.write(later(), tmp_path / "more")
     code = "import sys; from pathlib import Path; from suture.data.formats import native\n"
     code += "native.append(native.open(Path(sys.argv[2])), Path(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(tmp_path / "store"), str(tmp_path / "more")]
     child = subprocess.run(command, env={**os.environ, "SUTURE_CRASH_AT": point}, check=False)
     assert child.returncode == -signal.SIGKILL
     same(native.open(tmp_path / "store"), dataset())
-    native.append(dataset(), tmp_path / "store")
+    native.append(later(), tmp_path / "store")
     assert native.open(tmp_path / "store").episodes == 12
     assert not list((tmp_path / "store").glob(".tmp-*"))
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from suture import spaces
 from suture.data.dataset import Dataset
-from suture.data.findings import Finding
+from suture.data.findings import Finding, option, share
+from suture.data.fingerprints import hash_episodes
 from suture.errors import FormatError
 from suture.spaces import Array
 from suture.storage import atomic, tensors
@@ -57,8 +58,14 @@ def write(dataset: Dataset, out: Path, *, shard_bytes: int = SHARD_BYTES) -> Non
     atomic.write_folder(out, {**files, MANIFEST: manifest}, point="dataset")
 
 
-def append(dataset: Dataset, out: Path, *, shard_bytes: int = SHARD_BYTES) -> None:
-    """Add a dataset's episodes to a store, with the same spaces and columns, whole or not at all."""
+def append(
+    dataset: Dataset, out: Path, *, drop_duplicates: bool = False, shard_bytes: int = SHARD_BYTES
+) -> int:
+    """Add a dataset's episodes to a store, with the same spaces and columns, whole or not at all.
+
+    Episodes that the store holds already are refused (`FormatError`), or left out with `drop_duplicates`.
+    Returns how many were added.
+    """
     with Lock(out / "lock"):
         atomic.sweep_temporary(out)
         stored = _manifest(out)
@@ -71,6 +78,12 @@ def append(dataset: Dataset, out: Path, *, shard_bytes: int = SHARD_BYTES) -> No
                     f"{stored.get(name)!s:.200}, theirs "
                     f"{described[name]!s:.200}. Write them to a store of their own."
                 )
+        held = _held(dataset, out, stored, shards, shard_bytes)
+        if held.any() and not drop_duplicates:
+            raise FormatError(_held_already(dataset, out, int(held.sum())))
+        dataset = dataset.take_episodes(np.flatnonzero(~held)) if held.any() else dataset
+        if not dataset.episodes:
+            return 0
         for part in _parts(dataset, shard_bytes):
             number = 1 + max((int(shard["file"][6:12]) for shard in shards), default=-1)
             data = tensors.save(_arrays(part))
@@ -78,6 +91,36 @@ def append(dataset: Dataset, out: Path, *, shard_bytes: int = SHARD_BYTES) -> No
             shards.append(_entry(part, _shard_name(number), data))
         merged = {**stored, "shards": shards, "findings": stored["findings"] + _appended(dataset)}
         atomic.write_file(out / MANIFEST, _encode(merged), point="append.manifest")
+        return dataset.episodes
+
+
+def _held(
+    dataset: Dataset, out: Path, stored: dict[str, Any], shards: list[dict[str, Any]], shard_bytes: int
+) -> Array:
+    """Which episodes of a dataset a store holds already, by their fingerprints, (E,).
+
+    Where every episode is one decision (a bandit log), equal ones are no sign of a copy: there a shard
+    counts as held where all its rows are, in their order.
+    """
+    kept = (_dataset(out, stored, _open_shard(out, shard, stored)) for shard in shards)
+    if dataset.episodes == len(dataset):
+        there = np.concatenate([hash_episodes(_as_one(part)) for part in kept])
+        parts = [(part, hash_episodes(_as_one(part))) for part in _parts(dataset, shard_bytes)]
+        return np.concatenate([np.full(part.episodes, np.isin(hashes, there)[0]) for part, hashes in parts])
+    return np.isin(hash_episodes(dataset), np.concatenate([hash_episodes(part) for part in kept]))
+
+
+def _as_one(part: Dataset) -> Dataset:
+    """All rows as one episode."""
+    return dataclasses.replace(part, episode_start=np.array([0, len(part)]))
+
+
+def _held_already(dataset: Dataset, out: Path, count: int) -> str:
+    return (
+        f"{out} holds {share(count, dataset.episodes)} episodes of {dataset.source} already, equal in every "
+        f"observation, action and reward; nothing was appended. Pass {option('drop_duplicates', True)} to "
+        "append the others alone, as often as you like, or name another folder."
+    )
 
 
 def open(path: Path, *, check: bool | None = None, skip_bad: bool = False) -> Dataset:

@@ -11,6 +11,8 @@ import suture
 
 PUBLIC = [
     "BC",
+    "BCQ",
+    "BEAR",
     "BRAC",
     "DQN",
     "FQL",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from suture.algorithms.awr import AWR
     from suture.algorithms.base import Algorithm
     from suture.algorithms.bc import BC, FilteredBC
+    from suture.algorithms.bcq import BCQ
+    from suture.algorithms.bear import BEAR
     from suture.algorithms.brac import BRAC
     from suture.algorithms.crr import CRR
     from suture.algorithms.fql import FQL
@@ -40,6 +42,8 @@ __all__ = [
     "AWAC",
     "AWR",
     "BC",
+    "BCQ",
+    "BEAR",
     "BRAC",
     "CRR",
     "DQN",
@@ -68,6 +72,8 @@ __all__ = [
 _HOMES = {
     "algorithms.base": ("Algorithm",),
     "algorithms.bc": ("BC", "FilteredBC"),
+    "algorithms.bcq": ("BCQ",),
+    "algorithms.bear": ("BEAR",),
     "algorithms.brac": ("BRAC",),
     "algorithms.fql": ("FQL",),
     "algorithms.ifql": ("IFQL",),

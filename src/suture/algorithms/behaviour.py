@@ -83,6 +83,14 @@ class BehaviourBased(CriticBased[S]):
         model, metrics = behaviour.model.descend(loss, self.behaviour_optimiser())
         return Behaviour(model, behaviour.updates + 1, metrics["loss"])
 
+    def fit_unless_adopted(self, behaviour: Behaviour, batch: Batch, key: Key) -> Behaviour:
+        """One step of imitation, beside whatever else is learned; none where the model is a finished one."""
+        if isinstance(behaviour.policy, ConditionalVAE):  # no finished run holds one
+            return self.fit_behaviour(behaviour, batch, key)
+        return jax.lax.cond(
+            behaviour.updates < ADOPTED, lambda b: self.fit_behaviour(b, batch, key), lambda b: b, behaviour
+        )
+
     def after_fitting(
         self,
         state: S,

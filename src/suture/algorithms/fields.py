@@ -101,3 +101,31 @@ def targets(default: str) -> Any:
         help="what values the next action: an average of the critics, or also an old copy of it, and then "
         "the smaller counts",
     )  # fmt: skip
+
+
+def pessimism(source: str = "") -> Any:
+    """How several critics count in a target that takes the best of several actions."""
+    return bounded(
+        0.75, at_least=0.0, at_most=1.0, source=source,
+        help="in targets an action is worth this share of its smallest critic, and the rest of its largest",
+    )  # fmt: skip
+
+
+def target_samples(source: str = "") -> Any:
+    """How many actions a target chooses from."""
+    return bounded(10, at_least=1, source=source, help="actions at the next observation; the best one counts")
+
+
+def act_samples(source: str = "") -> Any:
+    """How many actions the policy chooses from when it acts."""
+    return bounded(100, at_least=1, source=source, help="actions of which the first critic's best is played")
+
+
+def latent(source: str = "") -> Any:
+    """The size of a VAE's noise."""
+    return bounded(
+        None,
+        at_least=1,
+        source=source,
+        help="dimensions of the VAE's noise; none: two for each of the action",
+    )

@@ -6,6 +6,8 @@ from suture.algorithms.awac import AWAC
 from suture.algorithms.awr import AWR
 from suture.algorithms.base import Algorithm
 from suture.algorithms.bc import BC, FilteredBC
+from suture.algorithms.bcq import BCQ
+from suture.algorithms.bear import BEAR
 from suture.algorithms.brac import BRAC
 from suture.algorithms.crr import CRR
 from suture.algorithms.fql import FQL
@@ -30,6 +32,8 @@ ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
         IFQL,
         AWAC,
         AWR,
+        BCQ,
+        BEAR,
         BRAC,
         CRR,
         ReBRAC,

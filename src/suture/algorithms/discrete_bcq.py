@@ -1,0 +1,52 @@
+"""What batch-constrained Q-learning does with choices: double Q-learning among those the log likes enough.
+
+Source: Fujimoto et al. 2019 (arXiv:1910.01708) and the authors' code.
+"""
+
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array
+
+from suture.algorithms.base import Batch, Metrics, Trainable, follow, scalars
+from suture.algorithms.critic_based import CriticBased
+from suture.nets.imitated import GreedyAmongLikely, ImitatedCritic
+from suture.objectives.regressions import REGRESSIONS, squared_loss
+from suture.objectives.returns import one_step_target
+
+
+class ChoiceState(eqx.Module):
+    """Critics with an imitation of the log, and their slow copy."""
+
+    critic: Trainable[ImitatedCritic]
+    target_critic: ImitatedCritic
+
+
+def learn_choices(
+    method: CriticBased[Any],
+    state: ChoiceState,
+    batch: Batch,
+    *,
+    threshold: float | Array,
+    logit_penalty: float | Array,
+) -> tuple[ChoiceState, Metrics]:
+    """One step of critics and imitation together.
+
+    The online networks choose the next action among those that the imitation finds likely; the slow copy of
+    the critics values it. The loss is Huber's, plus the imitation's negative log-likelihood, plus
+    `logit_penalty` times its mean squared logit.
+    """
+    assert batch.reward is not None
+    assert batch.discount is not None
+    assert batch.next_observation is not None
+    best = GreedyAmongLikely(state.critic.net, threshold, method.spread)(batch.next_observation).mode()
+    next_value = method.pessimistic(state.target_critic(batch.next_observation, best))
+    target = one_step_target(batch.reward, method.discount * batch.discount, next_value)
+
+    def imitation(net: ImitatedCritic, _: Array) -> tuple[Array, Metrics]:
+        answer = net.imitate(batch.observation)
+        loss = -answer.log_prob(batch.action).mean()
+        return loss + logit_penalty * squared_loss(answer.logits), scalars(behaviour_loss=loss)
+
+    critic, metrics = method.fit_critic(state.critic, batch, target, imitation, REGRESSIONS["huber"])
+    return ChoiceState(critic, follow(state.target_critic, critic.net, method.target_rate)), metrics

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from suture.data.episodes import Episodes
 from suture.data.findings import Finding, at, option, share_of
 from suture.data.log import Reading
+from suture.data.places import Names
 from suture.data.values import need_numbers, refuse, to_choices, to_float32
 from suture.spaces import Array, Box, Discrete, Space
 
@@ -22,23 +23,25 @@ STATED = f"pass {option('action_bounds', ('LOW', 'HIGH'))}"
 
 def settle_actions(
     action: Array, declared: Space | None, choices: int | None, episodes: Episodes, reading: Reading,
-    found: list[Finding],
+    found: list[Finding], names: Names | None = None,
 ) -> tuple[Array, Space]:  # fmt: skip
     """Actions of N transitions, settled, and their space.
 
     declared: the space the file states.   choices: width of the logged action probabilities, if any.
+    names: the file's names of columns.
     """
+    named = (names or {}).get("action", ())
     need_numbers("action", action)
     flat = action.reshape(len(action), -1)
     if action.ndim > 2 or not flat.shape[1]:
         shape = list(action.shape)
         raise refuse("action-shape", f"Actions must be numbers in one row a step, found the shape {shape}.")
     if _are_choices(flat, declared, choices, reading, found):
-        return _settle_choices(flat, declared, choices, found)
+        return _settle_choices(flat, declared, choices, found, named)
     settled = to_float32("action", flat, found)
     if not np.isfinite(settled).all():
         return settled, Box((flat.shape[1],))
-    low, high = _bounds(flat, settled, declared, episodes, reading, found)
+    low, high = _bounds(flat, settled, declared, episodes, reading, found, named)
     space = Box((flat.shape[1],), low=tuple(map(float, low)), high=tuple(map(float, high)))
     return np.clip(settled, low, high) if _rounding_only(settled, low, high, flat.dtype) else settled, space
 
@@ -73,7 +76,7 @@ def _are_choices(
 
 
 def _settle_choices(
-    flat: Array, declared: Space | None, choices: int | None, found: list[Finding]
+    flat: Array, declared: Space | None, choices: int | None, found: list[Finding], names: tuple[str, ...]
 ) -> tuple[Array, Space]:
     labels = flat[:, 0]
     known = np.isfinite(labels)
@@ -99,14 +102,15 @@ def _settle_choices(
     if absent:
         first = np.setdiff1d(np.arange(min(n, len(taken) + 5)), taken)[:5]
         listed = ", ".join(map(str, first)) + (" …" if absent > 5 else "")
-        message = f"{absent:,} of {n:,} choices were never taken: {listed}. Labels count from 0."
+        of = f" of {names[0]!r}" if names else ""
+        message = f"{absent:,} of {n:,} choices{of} were never taken: {listed}. Labels count from 0."
         found.append(Finding(id="choices-never-taken", severity="warning", count=absent, message=message))
     return settled, Discrete(n)
 
 
 def _bounds(
     flat: Array, settled: Array, declared: Space | None, episodes: Episodes, reading: Reading,
-    found: list[Finding],
+    found: list[Finding], names: tuple[str, ...],
 ) -> tuple[Array, Array]:  # fmt: skip
     width = flat.shape[1]
     observed = settled.min(0), settled.max(0)
@@ -117,9 +121,9 @@ def _bounds(
     elif (stated := _stated(declared, width)) is not None:
         low, high = stated
     else:
-        _find_scale(settled, observed, episodes, found)
+        _find_scale(settled, observed, episodes, found, names)
         return _read_bounds(settled, observed, found)
-    _find_outside(settled, low, high, flat.dtype, episodes, found)
+    _find_outside(settled, low, high, flat.dtype, episodes, found, names)
     return low, high
 
 
@@ -151,9 +155,14 @@ def _rounding_only(action: Array, low: Array, high: Array, dtype: np.dtype[Any])
     return not _outside(action, low, high, dtype).any()
 
 
+def _dimension(names: tuple[str, ...], column: int) -> str:
+    """The name of an action's dimension, or its number."""
+    return repr(names[column]) if column < len(names) else f"dimension {column}"
+
+
 def _find_outside(
     action: Array, low: Array, high: Array, dtype: np.dtype[Any], episodes: Episodes,
-    found: list[Finding],
+    found: list[Finding], names: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Actions beyond stated bounds (D10); nothing is ever clipped but rounding."""
     outside = _outside(action, low, high, dtype)
@@ -164,15 +173,16 @@ def _find_outside(
     column = int(np.flatnonzero(outside[first])[0])
     message = (
         f"Actions leave the declared bounds {_interval(low, high)} in {share_of(rows)} steps, first at "
-        f"{episodes.place(first)} (dimension {column}: {action[first, column]:.4g}). Rescale them, "
+        f"{episodes.place(first)} ({_dimension(names, column)}: {action[first, column]:.4g}). Rescale them, "
         f"{STATED}, or {OBSERVED}."
     )
     found.append(at("actions-out-of-bounds", "error", rows, message))
 
 
 def _find_scale(
-    action: Array, observed: tuple[Array, Array], episodes: Episodes, found: list[Finding]
-) -> None:
+    action: Array, observed: tuple[Array, Array], episodes: Episodes, found: list[Finding],
+    names: tuple[str, ...],
+) -> None:  # fmt: skip
     """Without stated bounds: single actions, or one dimension, far larger than all others (D10)."""
     size = np.abs(action)
     largest = np.maximum(-observed[0], observed[1])
@@ -183,7 +193,7 @@ def _find_scale(
         if len(moved) >= 100 and far.any():
             first = int(np.flatnonzero(far)[0])
             message = (
-                f"{share_of(far)} actions lie far beyond all others: dimension {column} stays "
+                f"{share_of(far)} actions lie far beyond all others: {_dimension(names, int(column))} stays "
                 f"within {bulk:.4g} in 99 % of steps, first exception at {episodes.place(first)} "
                 f"({action[first, column]:.4g}). Mend them, or {OBSERVED}."
             )
@@ -192,8 +202,8 @@ def _find_scale(
     if len(others) and NEAR * 0.9 <= others.max() <= 1 + 1e-6 and largest.max() >= FAR:
         column = int(largest.argmax())
         message = (
-            f"Action dimension {column} reaches {largest[column]:.4g}, all others stay within [-1, 1]: it "
-            f"looks scaled by mistake. Rescale it, {STATED}, or {OBSERVED}."
+            f"Action {_dimension(names, column)} reaches {largest[column]:.4g}, all others stay within [-1, "
+            f"1]: it looks scaled by mistake. Rescale it, {STATED}, or {OBSERVED}."
         )
         found.append(at("action-scale", "error", size[:, column] > 1, message))
 

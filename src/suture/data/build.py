@@ -43,11 +43,12 @@ def build(log: Log, reading: Reading = READING) -> Dataset:
     if given is not None:
         given = settle_tree("next_observation", given, log.observation_space, found)
         _need_alike(rows, given)
-    following = follow(rows, given, episodes, found)
+    found = [episodes.numbered(finding) for finding in found]
+    following = follow(rows, given, episodes, found, gap=log.gap)
     terminated, truncated = settle_endings(log, episodes, following.borrowed, reading, found)
     _note_missing(following.has_next, found)
     action, action_space = settle_actions(
-        log.action[episodes.rows], log.action_space, _choices(log), episodes, reading, found
+        log.action[episodes.rows], log.action_space, _choices(log), episodes, reading, found, log.names
     )
     propensity, table = _behaviour(log, action, action_space, episodes, found)
     data = Dataset(
@@ -59,28 +60,36 @@ def build(log: Log, reading: Reading = READING) -> Dataset:
         source=log.source, layout=log.layout,
         propensity=propensity, action_probabilities=table,
         columns={name: column[episodes.rows] for name, column in log.columns.items()},
+        names=log.names, schema=log.schema,
+        places=None if log.places is None else log.places.take(episodes.rows),
     )  # fmt: skip
     return _examine(data, reading, found)
 
 
 def _examine(data: Dataset, reading: Reading, found: list[Finding]) -> Dataset:
     """Look at the settled columns. Statistics are skipped where values are not finite."""
+    names = data.names
     for path, array in spaces.arrays_of(data.observation, "observation").items():
-        find_non_finite(path, array, found)
+        find_non_finite(path, array, found, names=names)
     for path, array in spaces.arrays_of(data.next_observation, "next_observation").items():
-        find_non_finite(path, array, found, where=data.has_next)
+        find_non_finite(path, array, found, where=data.has_next, names=names)
     for name, column in (("action", data.action), ("reward", data.reward)):
         if column is not None:
-            find_non_finite(name, column, found)
-    if not any(finding.id in ("non-finite", "overflow") for finding in found):
+            find_non_finite(name, column, found, names=names)
+    finite, places = not any(finding.id in ("non-finite", "overflow") for finding in found), data.places
+    if finite:
         data = find_repeats(data, drop=reading.drop_duplicates, found=found)
-        find_rewards(data, found)
-        find_columns(data, found)
-        if not any(finding.severity == "error" for finding in found):
-            find_shifted_rewards(data, found)
-    find_propensities(data, found)
+    # From here on rows are numbered without the episodes that were dropped.
+    later = list[Finding]()
+    if finite:
+        find_rewards(data, later)
+        find_columns(data, later)
+        if not any(finding.severity == "error" for finding in (*found, *later)):
+            find_shifted_rewards(data, later)
+    find_propensities(data, later)
+    everything = [f.located(places) for f in found] + [f.located(data.places) for f in later]
     gravest = {"error": 0, "warning": 1, "info": 2}
-    return dataclasses.replace(data, findings=tuple(sorted(found, key=lambda f: gravest[f.severity])))
+    return dataclasses.replace(data, findings=tuple(sorted(everything, key=lambda f: gravest[f.severity])))
 
 
 def _need_alike(observation: Tree, following: Tree) -> None:
@@ -149,7 +158,7 @@ def _align(log: Log) -> Log:
 
 def _lengths(log: Log) -> dict[str, int]:
     """Name -> rows of every column."""
-    skipped = ("findings", "columns", "observation_space", "action_space")
+    skipped = ("findings", "columns", "observation_space", "action_space", "names", "places", "schema")
     trees: dict[str, Any] = {
         field.name: getattr(log, field.name) for field in dataclasses.fields(log) if field.name not in skipped
     }

@@ -6,6 +6,7 @@ from suture import spaces
 from suture.data.dataset import Dataset
 from suture.data.findings import Finding, at, option, share, share_of
 from suture.data.fingerprints import hash_episodes, hash_transitions, repeats
+from suture.data.places import Names, column_name
 from suture.spaces import Array, Box, Discrete
 
 MANY = 0.01
@@ -49,12 +50,12 @@ def find_columns(data: Dataset, found: list[Finding]) -> None:
             vectors[f"observation/{path}" if path else "observation"] = array.reshape(len(array), -1)
             _find_bytes(path, array, found)
     if data.action.ndim == 2:
-        _find_constant({**vectors, "action": data.action}, found)
+        _find_constant({**vectors, "action": data.action}, data.names, found)
     else:
-        _find_constant(vectors, found)
+        _find_constant(vectors, data.names, found)
     for name, array in vectors.items():
         _find_drift(name, array, data, found)
-    _find_scales(vectors, found)
+    _find_scales(vectors, data.names, found)
 
 
 def find_rewards(data: Dataset, found: list[Finding]) -> None:
@@ -118,15 +119,18 @@ def _find_probabilities(table: Array, action: Array, propensity: Array, found: l
         found.append(at("propensity-disagrees", "warning", apart, message))
 
 
-def _find_constant(vectors: dict[str, Array], found: list[Finding]) -> None:
+def _find_constant(vectors: dict[str, Array], names: Names, found: list[Finding]) -> None:
     dead = [
-        f"{name}[{column}]"
+        column_name(names, name, int(column))
         for name, array in vectors.items()
         for column in np.flatnonzero((array == array[:1]).all(0))
     ]
     if dead and len(next(iter(vectors.values()))) > 1:
         listed = ", ".join(dead[:8]) + (" …" if len(dead) > 8 else "")
-        message = f"{len(dead):,} columns never change: {listed}. They are kept and not scaled."
+        message = (
+            f"{'One column never changes' if len(dead) == 1 else f'{len(dead):,} columns never change'}: "
+            f"{listed}. {'It is' if len(dead) == 1 else 'They are'} kept and not scaled."
+        )
         found.append(Finding(id="constant-columns", severity="info", count=len(dead), message=message))
 
 
@@ -162,19 +166,21 @@ def _find_drift(name: str, array: Array, data: Dataset, found: list[Finding]) ->
     drift = np.flatnonzero(np.abs(np.median(correlations, 0)) >= DRIFT)
     if len(drift):
         ranges = ", ".join(
-            f"{name}[{c}] ({array[:, c].min():.4g} to {array[:, c].max():.4g})" for c in drift[:5]
+            f"{column_name(data.names, name, int(c))} ({array[:, c].min():.4g} to {array[:, c].max():.4g})"
+            for c in drift[:5]
         )
+        which = "One column grows or falls" if len(drift) == 1 else f"{len(drift):,} columns grow or fall"
         message = (
-            f"{len(drift):,} columns grow or fall with the step throughout episodes: {ranges}. A clock or an "
+            f"{which} with the step throughout episodes: {ranges}. A clock or an "
             "absolute position leaves the logged range when an episode runs on; leave it out unless the task "
             "needs it."
         )
         found.append(Finding(id="drifting-columns", severity="warning", count=len(drift), message=message))
 
 
-def _find_scales(vectors: dict[str, Array], found: list[Finding]) -> None:
+def _find_scales(vectors: dict[str, Array], names: Names, found: list[Finding]) -> None:
     spread = {
-        f"{name}[{column}]": float(value)
+        column_name(names, name, column): float(value)
         for name, array in vectors.items()
         for column, value in enumerate(array.std(0, dtype=np.float64))
         if value > 0

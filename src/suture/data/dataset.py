@@ -14,6 +14,7 @@ import numpy as np
 
 from suture import spaces
 from suture.data.findings import Finding
+from suture.data.places import Names, Places
 from suture.errors import DataRefused
 from suture.spaces import Array, Space, Tree
 
@@ -32,6 +33,9 @@ class Dataset:
     propensity: (N,) probability of the logged action under the behaviour policy, or None.
     action_probabilities: (N, n) the behaviour policy's distribution, or None.
     columns: further per-row columns (time, entity ...), for splitting.
+    names: the file's names of the columns of `observation`, `action` and `reward`, where it has any.
+    places: where each row stands in the file, where a person can look it up.
+    schema: what the columns of a table meant, as JSON.
     """
 
     observation: Tree
@@ -50,6 +54,9 @@ class Dataset:
     action_probabilities: Array | None = None
     columns: dict[str, Array] = dataclasses.field(default_factory=dict[str, Array])
     findings: tuple[Finding, ...] = ()
+    names: Names = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
+    places: Places | None = None
+    schema: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.terminated)
@@ -118,6 +125,7 @@ class Dataset:
             truncated=take(self.truncated), has_next=take(self.has_next), episode_start=offsets,
             propensity=take(self.propensity), action_probabilities=take(self.action_probabilities),
             columns={name: column[rows] for name, column in self.columns.items()},
+            places=None if self.places is None else self.places.take(rows),
         )  # fmt: skip
 
     @property

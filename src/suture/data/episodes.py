@@ -43,6 +43,11 @@ class Episodes:
         flags = as_flags(name, column, rows)
         return flags[self.rows[self.last]] | ((self.final >= 0) & flags[self.final])
 
+    def numbered(self, finding: Finding) -> Finding:
+        """A finding on rows of the log, with those of their transitions (a final state's is the last one)."""
+        rows = np.maximum(np.searchsorted(self.rows, finding.rows, side="right") - 1, 0)
+        return dataclasses.replace(finding, rows=tuple(map(int, rows)))
+
     def place(self, transition: int) -> str:
         """'episode 3, step 17'."""
         episode = int(np.searchsorted(self.start, transition, side="right")) - 1

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
+from suture.data.places import Places
 from suture.spaces import Array
 
 Severity: TypeAlias = Literal["info", "warning", "error"]
@@ -25,6 +26,14 @@ class Finding:
     count: int
     rows: tuple[int, ...] = ()
     message: str
+
+    def located(self, places: Places | None) -> "Finding":
+        """The finding with the places of its first rows in the file, where they are known."""
+        if places is None or not self.rows or self.count == len(places.numbers):
+            return self
+        more = self.count > len(self.rows)
+        said = f"{self.message} In the file: {places.say(self.rows, more=more)}{'' if more else '.'}"
+        return dataclasses.replace(self, message=said)
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "rows": list(self.rows)}
@@ -51,6 +60,11 @@ def share(count: int, total: int) -> str:
 def share_of(mask: Array) -> str:
     """`share` of the rows of a boolean mask."""
     return share(int(mask.sum()), len(mask))
+
+
+def many(count: int, thing: str) -> str:
+    """'1 row', '12 rows'."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def option(name: str, value: object) -> str:

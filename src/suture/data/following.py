@@ -40,10 +40,13 @@ def pick_some(tree: Any, rows: Array) -> Any:
     return spaces.map_arrays(lambda a: a[rows], tree)
 
 
-def follow(rows: Tree, given: Tree | None, episodes: Episodes, found: list[Finding]) -> Following:
+def follow(
+    rows: Tree, given: Tree | None, episodes: Episodes, found: list[Finding], *, gap: Array | None = None
+) -> Following:
     """The next observation of each transition.
 
     rows: settled observations of all the log's rows.   given: the log's next observations, settled.
+    gap: the log's rows after which steps are missing; recorded next observations are believed all the same.
     """
     observation = pick(rows, episodes.rows)
     last, final = episodes.last, episodes.final
@@ -52,6 +55,9 @@ def follow(rows: Tree, given: Tree | None, episodes: Episodes, found: list[Findi
     if given is None:
         ahead = np.minimum(np.arange(len(has_next)) + 1, len(has_next) - 1)
         following = pick_some(observation, ahead)
+        if gap is not None:
+            has_next &= ~gap[episodes.rows]
+            closed &= has_next[last]
         has_next[last] = closed
     else:
         following = pick_some(given, episodes.rows)

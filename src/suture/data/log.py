@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any, Literal, TypeAlias
 
 from suture.data.findings import Finding
+from suture.data.places import Names, Places
 from suture.errors import ConfigError
 from suture.spaces import Array, Space, Tree
 
@@ -24,9 +25,14 @@ class Log:
     boundary: a recording's last row, which says nothing about why (`episode_end`).
     final_state: rows that hold only the state after the last action; they become next observations.
     episode: any label per row that is constant within an episode and rows of which are contiguous.
+    gap: rows after which steps are missing, (rows,): the next row is not what followed. It counts where the
+        file records no next observations of its own.
     propensity: probability (density) of the logged action under the behaviour policy, (rows,).
     action_probabilities: the behaviour policy's whole distribution, (rows, n).
     columns: further columns by name (time, entity ...), for splitting.
+    names: the file's names of the columns of `observation`, `action` and `reward`, where it has any.
+    places: where each row stands in the file, where a person can look it up.
+    schema: what the columns of a table mean, as JSON.
     """
 
     source: str
@@ -41,12 +47,16 @@ class Log:
     boundary: Array | None = None
     final_state: Array | None = None
     episode: Array | None = None
+    gap: Array | None = None
     propensity: Array | None = None
     action_probabilities: Array | None = None
     columns: dict[str, Array] = dataclasses.field(default_factory=dict[str, Array])
     observation_space: Space | None = None
     action_space: Space | None = None
     findings: tuple[Finding, ...] = ()
+    names: Names = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
+    places: Places | None = None
+    schema: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from suture import spaces
 from suture.data.findings import Finding, at, share_of
+from suture.data.places import Names
 from suture.errors import DataRefused
 from suture.spaces import Array, Box, Discrete, Space, Tree
 
@@ -115,7 +116,9 @@ def to_float32(name: str, array: Array, found: list[Finding]) -> Array:
     return cast32
 
 
-def find_non_finite(name: str, array: Array, found: list[Finding], where: Array | None = None) -> None:
+def find_non_finite(
+    name: str, array: Array, found: list[Finding], *, where: Array | None = None, names: Names | None = None
+) -> None:
     """Report NaN and infinities of a settled column, with columns, counts and first rows (D1)."""
     if array.dtype.kind != "f":
         return
@@ -126,8 +129,13 @@ def find_non_finite(name: str, array: Array, found: list[Finding], where: Array 
         return
     rows = _any_per_row(bad)
     columns = np.flatnonzero(bad.reshape(len(bad), -1).any(0))
-    listed = ", ".join(map(str, columns[:5])) + (" …" if len(columns) > 5 else "")
-    named = f"{name} (column {listed})" if array.ndim > 1 and array.shape[1:] != (1,) else name
+    known, more = (names or {}).get(name.removeprefix("next_"), ()), " …" if len(columns) > 5 else ""
+    if known:
+        named = f"{name} ({', '.join(repr(known[column]) for column in columns[:5])}{more})"
+    elif array.ndim > 1 and array.shape[1:] != (1,):
+        named = f"{name} (column {', '.join(map(str, columns[:5]))}{more})"
+    else:
+        named = name
     message = (
         f"{share_of(rows)} rows of {named} hold NaN or infinity, first row "
         f"{int(np.flatnonzero(rows)[0]):,}. Mend or remove these episodes: training on them ends in NaN."

@@ -11,22 +11,31 @@ from suture.config import bounded
 from suture.errors import ConfigError
 from suture.storage.atomic import write_file
 
+FLAGS = ("terminated", "truncated", "done")
+ROLES = ("episode", "observation", "action", "reward", "cost", *FLAGS, "propensity", "action_probabilities")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schema:
     """Columns of a table, by name. None or an empty list: the table has no such column.
 
     format: version of this schema's form.
-    episode: label of the episode. None: every row is an episode of one step, as in bandit logs.
-    order: step number or time within the episode.
+    episode: label of the episode. None: the flags below divide the rows; where no flag is named either,
+        every row is an episode of one step, as in bandit logs.
+    order: step number or time within the episode. None: the order of the file.
     observation, action: one column per dimension. action_type: "discrete" actions are one column of
         integers from 0. A row whose action is empty holds the episode's final state.
-    terminated: the environment ended here.   truncated: the recording was cut here.
-    done: the episode ended here, for a reason that is not said.
+    reward: what the policy is to make large.   cost: what it is to make small: its reward is -cost. At most
+        one of the two; without both, only imitation is possible.
+    terminated, truncated, done: flags, 1 (or true) on the last row of an episode and 0 elsewhere: the
+        environment ended here; the recording was cut here; the episode ended for a reason that is not said.
     propensity: probability of the logged action under the policy that acted.
     action_probabilities: the whole distribution: one column of bracketed lists, or one column per action.
     columns: further columns to keep for splitting (an entity, a time).
     action_bounds: the lowest and the highest value that every action dimension may take.
+
+    A column has one role, but that those in `columns`, and the order, may be observations as well. Raises
+    `ConfigError` for anything else.
     """
 
     format: int = bounded(config.FORMAT, at_least=1, at_most=config.FORMAT)
@@ -36,6 +45,7 @@ class Schema:
     action: tuple[str, ...] = ()
     action_type: Literal["continuous", "discrete"] = "continuous"
     reward: str | None = None
+    cost: str | None = None
     terminated: str | None = None
     truncated: str | None = None
     done: str | None = None
@@ -48,15 +58,42 @@ class Schema:
         config.check(self)
         if not self.observation or not self.action:
             missing = "observation" if not self.observation else "action"
-            raise ConfigError(f"Schema.{missing} must name at least one column of the table.")
+            raise ConfigError(
+                f"Schema.{missing} names no column: its list needs at least one column of the table."
+            )
         if self.action_type == "discrete" and len(self.action) > 1:
             raise ConfigError(f"Schema.action must be one column where actions are discrete: {self.action}.")
+        self._check_roles()
         bounds = self.action_bounds
         if bounds is not None and (len(bounds) != 2 or not bounds[0] < bounds[1]):
             raise ConfigError(f"Schema.action_bounds must be [low, high] with low < high, found {bounds}.")
         if self.action_type == "discrete" and bounds is not None:
             raise ConfigError(
                 "Schema.action_bounds is for continuous actions; remove it or change action_type."
+            )
+
+    def _check_roles(self) -> None:
+        """Refuse a column that is to be two things, or one thing twice."""
+        if self.reward is not None and self.cost is not None:
+            raise ConfigError(
+                f"Schema names a reward ({self.reward!r}) and a cost ({self.cost!r}): at most one of them. "
+                "Put their difference into one column, or set one of the two to null."
+            )
+        roles: dict[str, str] = {}
+        for role in ROLES:
+            named = getattr(self, role)
+            for column in (named,) if isinstance(named, str) else named or ():
+                if column in roles:
+                    twice = f"{role} twice" if roles[column] == role else f"{roles[column]} and as {role}"
+                    raise ConfigError(
+                        f"Schema names the column {column!r} as {twice}. A column has one role; take it out "
+                        "of one list."
+                    )
+                roles[column] = role
+        if self.order is not None and roles.get(self.order, "observation") != "observation":
+            raise ConfigError(
+                f"Schema names the column {self.order!r} as order and as {roles[self.order]}. The order may "
+                "be an observation, but nothing else."
             )
 
     @staticmethod
@@ -78,7 +115,7 @@ class Schema:
     def numbers(self) -> tuple[str, ...]:
         """Every column that must hold numbers, once each."""
         probabilities = self.action_probabilities if len(self.action_probabilities) > 1 else ()
-        single = (self.reward, self.terminated, self.truncated, self.done, self.propensity)
+        single = (self.reward, self.cost, self.terminated, self.truncated, self.done, self.propensity)
         named = (*self.observation, *self.action, *probabilities, *(name for name in single if name))
         return tuple(dict.fromkeys(named))
 

@@ -16,6 +16,7 @@
 Every message says what is wrong, where, what was expected, what was found, and what to do.
 """
 
+import json
 from typing import Any
 
 
@@ -44,11 +45,14 @@ class HostileFile(FormatError):
 
 
 class SchemaNeeded(RefusedInput):
-    """A table has no schema. `proposal` is one that fits what the columns look like (JSON-able)."""
+    """A table has no schema. `proposal` is one that fits what the columns look like (JSON-able).
 
-    def __init__(self, message: str, proposal: dict[str, Any]):
-        super().__init__(message)
-        self.proposal = proposal
+    `advice`: what was guessed and what to do, without the proposal, which the message shows too.
+    """
+
+    def __init__(self, advice: str, proposal: dict[str, Any]):
+        super().__init__(f"{advice}\n{json.dumps(proposal, indent=2)}")
+        self.advice, self.proposal = advice, proposal
 
 
 class DataRefused(RefusedInput):

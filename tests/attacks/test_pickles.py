@@ -76,7 +76,7 @@ def test_d19_an_object_array_beside_honest_ones_is_refused_unread(tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no known format"),
+        (b"", "is empty"),
         (b"\x1f\x8b\x08compressed", "compressed with gzip"),
         (b"\x28\xb5\x2f\xfdcompressed", "compressed with zstd"),
         (b"\x00\x01\x02", "no known format"),

@@ -199,7 +199,7 @@ def main() -> None:
         sys.exit(run(sys.argv[1:]))
     except SchemaNeeded as error:
         print(json.dumps(error.proposal, indent=2))
-        _fail(error, error.exit_code)
+        _fail(error.advice, error.exit_code)
     except SutureError as error:
         _fail(error, error.exit_code)
     except KeyboardInterrupt:

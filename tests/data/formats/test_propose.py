@@ -12,7 +12,7 @@ from suture.data.build import build
 from suture.data.formats import tabular
 from suture.data.formats.schema import Schema
 from suture.data.log import Log
-from suture.errors import SchemaNeeded
+from suture.errors import ConfigError, SchemaNeeded
 
 
 def proposed(path: Path, folder: Path) -> tuple[Schema, Log, str]:
@@ -116,15 +116,203 @@ def test_driving(tmp_path: Path) -> None:
     assert schema.reward == "score"
 
 
-def test_wild_names_are_guessed_from_the_values_and_it_says_so(tmp_path: Path) -> None:
-    schema, log, said = of(tmp_path, {
+def unread(tmp_path: Path, columns: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The proposal as JSON and the advice, for a table that it may not read."""
+    pl.DataFrame(columns, strict=False).write_csv(tmp_path / "log.csv")
+    with pytest.raises(SchemaNeeded) as refusal:
+        tabular.read(tmp_path / "log.csv")
+    return refusal.value.proposal, refusal.value.advice
+
+
+def test_wild_names_give_episode_and_order_by_their_values_and_nothing_else(tmp_path: Path) -> None:
+    columns = {
         "flurb": EPISODES, "zork": STEPS, "quux": NOISE[0], "blip": NOISE[1], "wibble": NOISE[2],
         "gain": NOISE[3],
+    }  # fmt: skip
+    proposal, said = unread(tmp_path, columns)
+    assert (proposal["episode"], proposal["order"]) == ("flurb", "zork")
+    assert said.count("was guessed to be") == 2
+    assert (proposal["action"], proposal["reward"], proposal["cost"]) == ([], None, None)
+    assert "No column was recognised as the action" in said
+    assert "No column was recognised as the reward" in said
+    with pytest.raises(ConfigError, match=r"Schema\.action names no column"):
+        Schema.from_json(proposal)
+
+
+def test_a_plant(tmp_path: Path) -> None:
+    """One clock for all batches, an alarm that comes and goes, a shutdown that ends batches, a cost."""
+    times = [f"2024-05-01 {n // 60:02d}:{n % 60:02d}:00" for n in range(300)]
+    schema, log, said = of(tmp_path, {
+        "timestamp": times, "batch": [f"B{e}" for e in EPISODES], "temperature": 80 + NOISE[0],
+        "steam_valve_setpoint": NOISE[1], "coolant valve SP": NOISE[2], "energy_cost": np.abs(NOISE[3]),
+        "alarm": (NOISE[4] > 1).astype(int), "emergency_shutdown": ((STEPS == 14) & (EPISODES % 3 == 0)) * 1,
     })  # fmt: skip
-    assert (schema.episode, schema.order) == ("flurb", "zork")
-    assert (schema.observation, schema.action, schema.reward) == (("quux", "blip"), ("wibble",), "gain")
-    assert said.count("was guessed to be") == 4
+    assert (schema.episode, schema.order, schema.columns) == ("batch", "timestamp", ("timestamp",))
+    assert schema.action == ("steam_valve_setpoint", "coolant valve SP")
+    assert schema.observation == ("temperature", "alarm")
+    assert (schema.reward, schema.cost) == (None, "energy_cost")
+    assert (schema.terminated, schema.done) == ("emergency_shutdown", None)
+    assert "'energy_cost' was taken for a cost by its name: the reward is -energy_cost" in said
     assert log.reward is not None
+    np.testing.assert_allclose(log.reward, -np.abs(NOISE[3]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_flag_is_no_episode(tmp_path: Path, first: int) -> None:
+    """Neither one that goes to and fro, nor one that is set once, nor one whose name sounds like a label."""
+    columns = {"t": np.arange(300), "x": NOISE[0], "action": NOISE[1], "reward": NOISE[2]}
+    for name in ("valve_open", "run", "batch"):
+        for flag in ((np.arange(300) // 7 + first) % 2, ((np.arange(300) > 200) + first) % 2):
+            if name != "valve_open" and np.abs(np.diff(flag)).sum() == 1:
+                continue  # two blocks of a column that is named so are two runs
+            proposal, said = unread(tmp_path, {name: flag, **columns})
+            assert proposal["episode"] is None, (name, flag)
+            assert "No column was recognised as the episode" in said
+
+
+def test_two_shuffled_episodes_are_episodes(tmp_path: Path) -> None:
+    order = np.random.default_rng(1).permutation(30)
+    schema, _, _ = of(tmp_path, {"episode": EPISODES[order] % 2, "t": STEPS[order], "obs": NOISE[0][order],
+                                 "action": NOISE[1][order]})  # fmt: skip
+    assert (schema.episode, schema.order) == ("episode", "t")
+
+
+def test_levels_that_fill_blocks_are_no_episode(tmp_path: Path) -> None:
+    """A set point that is raised step by step, costs and rewards that stay for a while."""
+    level = np.repeat([40, 50, 60, 70, 80, 90], 50)
+    for name in ("level", "oven_setpoint", "fee", "reward"):
+        proposal, _ = unread(tmp_path, {"x": NOISE[0], name: level, "y": NOISE[1]})
+        assert proposal["episode"] is None, name
+
+
+def test_flags_of_ends_are_taken_where_they_stand_on_last_rows_only(tmp_path: Path) -> None:
+    columns = {"run": EPISODES, "step": STEPS, "x": NOISE[0], "action": NOISE[1], "reward": NOISE[2]}
+    some = (STEPS == 14) & (EPISODES % 4 == 0)
+    for name, role in (("failure", "terminated"), ("died", "terminated"), ("pump_failed", "terminated"),
+                       ("timeout", "truncated"), ("is_done", "done"), ("signal_7", "done")):  # fmt: skip
+        proposal, said = unread(tmp_path, {**columns, name: some * 1})
+        assert [r for r in ("terminated", "truncated", "done") if proposal[r]] == [role], name
+        assert proposal[role] == name
+        assert (f"{name!r} was taken as {role}" in said) == (name not in ("timeout", "is_done"))
+        assert name not in proposal["observation"]
+    shuffled = np.random.default_rng(2).permutation(300)
+    proposal, _ = unread(tmp_path, {n: c[shuffled] for n, c in {**columns, "failure": some * 1}.items()})
+    assert proposal["terminated"] == "failure"
+
+
+def test_a_flag_on_other_rows_is_left_out_or_observed(tmp_path: Path) -> None:
+    columns = {"patient": EPISODES, "hour": STEPS, "x": NOISE[0], "dose": NOISE[1]}
+    everywhere = (EPISODES % 4 == 0) * 1
+    proposal, said = unread(tmp_path, {**columns, "died": everywhere, "alarm": (NOISE[5] > 1) * 1})
+    assert [proposal[role] for role in ("terminated", "truncated", "done")] == [None] * 3
+    assert proposal["observation"] == ["x", "alarm"], (
+        "a fate that is known from the first row is no observation"
+    )
+    assert "Left out: 'died' (a flag of ends must be 1 on the last row of an episode" in said
+
+
+def test_flags_alone_divide_the_rows(tmp_path: Path) -> None:
+    columns = {"step": STEPS, "obs": NOISE[0], "action": NOISE[1], "reward": NOISE[2]}
+    schema, log, _ = of(tmp_path, {**columns, "done": STEPS == 14})
+    assert (schema.episode, schema.order, schema.done) == (None, "step", "done")
+    assert build(log).lengths.tolist() == [15] * 20
+    proposal, said = unread(tmp_path, columns)
+    assert proposal["episode"] is None
+    assert "'step' begins anew 19 times: add a column that numbers these runs" in said
+
+
+def test_a_reward_at_the_end_is_a_reward(tmp_path: Path) -> None:
+    columns = {"run": EPISODES, "step": STEPS, "x": NOISE[0], "action": NOISE[1]}
+    for name in ("reward", "outcome", "click"):
+        proposal, _ = unread(tmp_path, {**columns, name: ((STEPS == 14) & (EPISODES % 2 == 0)) * 1})
+        assert (proposal["reward"], proposal["done"]) == (name, None)
+    proposal, said = unread(tmp_path, {**columns, "outcome": EPISODES % 2})
+    assert proposal["reward"] == "outcome"
+    assert "'outcome' is the same on all rows of an episode, and would count once for each" in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cost", "Energy Cost", "penalty", "heat_loss", "loss", "price", "energy_use", "power_consumption", "kWh",
+     "costPerStep"],
+)  # fmt: skip
+def test_a_name_of_a_cost_is_a_cost(tmp_path: Path, name: str) -> None:
+    columns = {"run": EPISODES, "step": STEPS, "x": NOISE[0], "action": NOISE[1]}
+    proposal, said = unread(tmp_path, {**columns, name: np.abs(NOISE[2])})
+    assert (proposal["reward"], proposal["cost"]) == (None, name)
+    assert f"{name!r} was taken for a cost" in said
+    proposal, said = unread(tmp_path, {**columns, name: -np.abs(NOISE[2])})
+    assert (proposal["reward"], proposal["cost"]) == (name, None)
+    assert f"{name!r} is named like a cost but never positive" in said
+    proposal, said = unread(tmp_path, {**columns, name: np.abs(NOISE[2]), "profit": NOISE[3]})
+    assert (proposal["reward"], proposal["cost"]) == ("profit", None)
+
+
+def test_of_two_costs_the_clearer_one_is_taken_and_the_other_named(tmp_path: Path) -> None:
+    columns = {"run": EPISODES, "step": STEPS, "x": NOISE[0], "action": NOISE[1]}
+    proposal, said = unread(tmp_path, {**columns, "price": np.abs(NOISE[2]), "energy_cost": np.abs(NOISE[3])})
+    assert proposal["cost"] == "energy_cost"
+    assert proposal["observation"] == ["x"]
+    assert "Left out: 'price' ('energy_cost' is the cost; put all that counts into one column)" in said
+
+
+def test_a_shop(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    proposal, said = unread(tmp_path, {
+        "time": 1_700_000_000 + np.sort(rng.integers(0, 10**6, 300)), "user_id": rng.integers(0, 50, 300),
+        "age": rng.integers(18, 80, 300), "recommended_item": np.arange(300) % 40, "clicked": NOISE[0] > 1,
+    })  # fmt: skip
+    assert (proposal["episode"], proposal["order"], proposal["reward"]) == (None, "time", "clicked")
+    assert (proposal["action"], proposal["action_type"]) == (["recommended_item"], "discrete")
+    assert proposal["observation"] == ["age"]
+    assert "Perhaps 'user_id'? With null every row is a decision of its own (a bandit log)." in said
+    assert "proposed as choices (discrete)" in said
+
+
+def test_what_cannot_be_an_observation_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    proposal, said = unread(tmp_path, {
+        "run": EPISODES, "step": STEPS, "x": NOISE[0], "action": NOISE[1], "reward": NOISE[2],
+        "device_id": EPISODES % 3, "clock": 1_700_000_001 + np.arange(300) % 7, "next_x": NOISE[3],
+        "gap": [None, *NOISE[4][1:]], "note": ["ok"] * 300, "mixed": ["1.5"] * 299 + ["n.a."],
+    })  # fmt: skip
+    assert proposal["observation"] == ["x"]
+    for reason in (
+        "'device_id' (identifiers",
+        "'clock' (whole numbers too large for float32",
+        "'gap' (empty cells",
+        "'next_x' (the next row",
+        "'note' (text",
+        "'mixed' (numbers but for 1 cell such as 'n.a.'",
+    ):
+        assert f"Left out: {reason}" in said  # fmt: skip
+
+
+def test_no_column_is_proposed_in_two_roles(tmp_path: Path) -> None:
+    proposal, _ = unread(tmp_path, {
+        "run": EPISODES, "step": STEPS, "time": STEPS, "x": NOISE[0], "action": NOISE[1], "dose": NOISE[2],
+        "reward": NOISE[3], "rew": NOISE[4], "cost": NOISE[5], "done": STEPS == 14, "failed": STEPS == 14,
+        "propensity": 0.5 + 0 * NOISE[0],
+    })  # fmt: skip
+    single = [proposal[role] for role in ("episode", "order", "reward", "cost", "terminated", "truncated",
+                                          "done", "propensity")]  # fmt: skip
+    named = [name for name in single if name] + proposal["observation"] + proposal["action"]
+    assert len(named) == len(set(named))
+    assert (proposal["terminated"], proposal["done"], proposal["reward"]) == ("failed", "done", "reward")
+    assert not {"rew", "cost"} & set(named), "other outcomes of the step are no observations"
+
+
+def test_an_order_that_repeats_within_an_episode_is_named(tmp_path: Path) -> None:
+    """Two trials of each subject, numbered by a column of their own: neither column labels an episode."""
+    columns = {
+        "subject": EPISODES // 2,
+        "trial": EPISODES % 2,
+        "step": STEPS,
+        "x": NOISE[0],
+        "action": NOISE[1],
+    }
+    proposal, said = unread(tmp_path, columns)
+    assert (proposal["episode"], proposal["order"]) == ("subject", None), "sorting would mix the trials"
+    assert "'step' repeats within values of 'subject'" in said
 
 
 def test_choices_by_number_are_discrete_and_measured_doses_are_not(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from suture.data.formats import tabular
+from suture.data.formats import cells, tabular
 from suture.data.formats.schema import Schema
 from suture.data.log import Log
 from suture.errors import ConfigError, FormatError
@@ -71,8 +71,36 @@ def test_gaps_and_repeats_of_steps_are_reported(tmp_path: Path) -> None:
     assert {finding.severity for finding in log.findings} == {"warning"}
     irregular = read(tmp_path, **{**steps, "t": [0, 3, 4, 9, 11, 15, 22, 30, 31, 44, 47, 60]}, **rest)
     assert irregular.findings == ()
-    seconds = read(tmp_path, **{**steps, "t": [float(t) for t in range(11)] + [99.5]}, **rest)
-    assert seconds.findings == ()
+    assert irregular.gap is None
+    seconds = read(tmp_path, **{**steps, "t": [t / 2 for t in range(11)] + [99.5]}, **rest)
+    assert [finding.id for finding in seconds.findings] == ["order-gaps"]
+    assert "grows by 0.5 from row to row, but by more in 1 place, first from 5 to 99.5" in (
+        seconds.findings[0].message
+    )
+    assert seconds.gap is not None
+    assert np.flatnonzero(seconds.gap).tolist() == [10]
+
+
+def test_gaps_in_dates_are_said_in_days_and_hours(tmp_path: Path) -> None:
+    minutes = [0, 1, 2, 3, 4, 5, 6, 127, 128]
+    times = [f"2024-03-01 {6 + m // 60:02d}:{m % 60:02d}:00" for m in minutes]
+    rest = {name: [0.5] * 9 for name in ("x", "y", "u", "r", "who")}
+    log = read(tmp_path, e=["a"] * 9, t=times, **rest)
+    said = log.findings[0].message
+    assert "grows by 0:01:00 from row to row" in said
+    assert "first from 2024-03-01 06:06:00 to 2024-03-01 08:07:00: steps are missing" in said
+
+
+def test_an_order_that_is_an_observation_too_shows_its_gaps(tmp_path: Path) -> None:
+    steps = {"e": ["a"] * 8, "t": [0, 1, 2, 3, 4, 7, 8, 9]}
+    rest = {name: [0.5] * 8 for name in ("x", "y", "u", "r", "who")}
+    for suffix in ("csv", "parquet"):
+        log = read(
+            tmp_path, dataclasses.replace(SCHEMA, observation=("x", "t")), suffix=suffix, **steps, **rest
+        )
+        assert log.gap is not None
+        assert np.flatnonzero(log.gap).tolist() == [4]
+        np.testing.assert_array_equal(np.asarray(log.observation)[:, 1], steps["t"])
 
 
 def test_dates_order_rows_and_travel_as_instants(tmp_path: Path) -> None:
@@ -91,16 +119,26 @@ def test_a_row_without_action_is_a_final_state(tmp_path: Path) -> None:
     long = {name: [0.5] * 14 for name in ("x", "y", "r", "who")}
     steps = {"e": ["a"] * 10 + ["b"] * 4, "t": [*range(10), 0, 1, 2, None], "u": [0.5] * 13 + [None]}
     assert read(tmp_path, **long, **steps).findings == ()
-    refused(tmp_path, "action is empty in 1 rows that are not the last", u=[0.5, None, 0.25, 1.0, -1.0])
-    refused(tmp_path, r"cells are empty: 'r' in 1 rows", u=[0.5, -0.5, None, 1, 1], r=[1, None, None, 4, 5])
+    refused(
+        tmp_path,
+        r"action is empty in 1 row that are not the last of their episode \((line 3|row 1)\)",
+        u=[0.5, None, 0.25, 1.0, -1.0],
+    )
+    refused(
+        tmp_path,
+        r"cells are empty: 'r' in 1 row \((line 3|row 1)\)",
+        u=[0.5, -0.5, None, 1, 1],
+        r=[1, None, None, 4, 5],
+    )
 
 
 def test_missing_cells_are_refused_with_columns_and_counts(tmp_path: Path) -> None:
-    refused(tmp_path, "'x' in 2 rows, 'r' in 1 rows", x=[None, 1, 2, None, 5], r=[1, None, 3, 4, 5])
-    refused(tmp_path, "'e' in 1 rows", e=[None, "b", "b", "a", "a"])
-    refused(tmp_path, "'t' in 1 rows", t=[None, 1, 2, 0, 1])
+    lines = r"'x' in 2 rows \((lines 2, 5|rows 0, 3)\), 'r' in 1 row \((line 3|row 1)\)"
+    refused(tmp_path, lines, x=[None, 1, 2, None, 5], r=[1, None, 3, 4, 5])
+    refused(tmp_path, r"'e' in 1 row \((line 2|row 0)\)", e=[None, "b", "b", "a", "a"])
+    refused(tmp_path, r"'t' in 1 row \((line 2|row 0)\)", t=[None, 1, 2, 0, 1])
     bandit = dataclasses.replace(SCHEMA, episode=None)
-    refused(tmp_path, "'u' in 1 rows", bandit, u=[None, 1, 1, 1, 1])
+    refused(tmp_path, "'u' in 1 row ", bandit, u=[None, 1, 1, 1, 1])
 
 
 def test_nan_in_a_cell_is_left_to_the_gate(tmp_path: Path) -> None:
@@ -108,7 +146,8 @@ def test_nan_in_a_cell_is_left_to_the_gate(tmp_path: Path) -> None:
 
 
 def test_text_where_numbers_must_be_is_refused_with_counts(tmp_path: Path) -> None:
-    refused(tmp_path, r"'x' in 2 rows.*one column per category", x=["low", "high", "1", "2", "3"])
+    lines = r"'x' in 2 rows \((lines 2, 3|rows 0, 1)\), first 'low'.*one column per category"
+    refused(tmp_path, lines, x=["low", "high", "1", "2", "3"])
 
 
 def test_integers_may_turn_to_fractions_late(tmp_path: Path) -> None:
@@ -119,7 +158,7 @@ def test_integers_may_turn_to_fractions_late(tmp_path: Path) -> None:
     log = tabular.read(tmp_path / "log.csv", schema=SCHEMA)
     assert np.asarray(log.observation)[-1, 0] == 1.5
     (tmp_path / "log.csv").write_text("\n".join([*lines, f"0,{rows},oops,0,0,0"]))
-    with pytest.raises(FormatError, match="oops"):
+    with pytest.raises(FormatError, match="column 'x' must hold numbers; line 12,002 holds 'oops'"):
         tabular.read(tmp_path / "log.csv", schema=SCHEMA)
 
 
@@ -127,14 +166,15 @@ def test_discrete_actions_are_integers_from_zero(tmp_path: Path) -> None:
     discrete = dataclasses.replace(SCHEMA, action_type="discrete")
     log = read(tmp_path, discrete, u=[0, 3, 1, 1, 0])
     assert (log.action_space, log.action.dtype, log.action.shape) == (Discrete(4), np.int32, (5,))
-    refused(tmp_path, "1 rows of 'u' are not, first -1", discrete, u=[0, -1, 1, 1, 0])
-    refused(tmp_path, "first 0.5", discrete, u=[0, 0.5, 1, 1, 0])
+    refused(tmp_path, r"'u' is not in 1 row \((line 3|row 1)\), first -1", discrete, u=[0, -1, 1, 1, 0])
+    refused(tmp_path, "'u' is not in 1 row .*, first 16777217", discrete, u=[0, 16_777_217, 1, 1, 0])
+    refused(tmp_path, "'u' holds 3 choices numbered up to 1,700: too sparse", discrete, u=[0, 1700, 1, 1, 0])
 
 
 def test_declared_bounds_become_the_space(tmp_path: Path) -> None:
     log = read(tmp_path, dataclasses.replace(SCHEMA, action_bounds=(-2.0, 2.0)))
     assert log.action_space == Box((1,), "float32", (-2.0,), (2.0,))
-    assert read(tmp_path).action_space is None
+    assert read(tmp_path).action_space == Box((1,)), "continuous, by the schema; its bounds are not known"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +255,7 @@ def test_a_schema_comes_back_from_its_file(tmp_path: Path) -> None:
 
 
 def test_batches_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabular, "BATCH", 7)
+    monkeypatch.setattr(cells, "BATCH", 7)
     rows = 1000
     columns = {
         "e": np.arange(rows) // 10,

@@ -1,13 +1,20 @@
 """Rows of a table into episodes in time order, and what the order column reveals."""
 
+import dataclasses
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 
-from suture.data.findings import Finding, first_rows
+from suture.data.findings import Finding, at, many
+from suture.data.formats.cells import Source
+from suture.data.formats.schema import Schema
 from suture.errors import FormatError
 from suture.spaces import Array
 
 MODAL_SHARE = 0.8
+UNEVEN = 0.1
+LONG = 1.5
 
 
 def labels(series: pl.Series) -> Array:
@@ -27,7 +34,7 @@ def plain(series: pl.Series) -> Array:
     return series.cast(pl.String).to_numpy().astype(str)
 
 
-def ordered(series: pl.Series, source: str) -> Array:
+def ordered(series: pl.Series, source: Source) -> Array:
     """The order column as numbers: as they are, or microseconds where it holds dates or times.
 
     Empty cells, which only final states may have, come after all others.
@@ -36,12 +43,18 @@ def ordered(series: pl.Series, source: str) -> Array:
         last = series.max()
         return series.fill_null(0 if last is None else last + 1).to_numpy()  # pyright: ignore
     instants = _instants(series)
-    if instants is None:
-        raise FormatError(
-            f"{source}: the order column {series.name!r} holds neither numbers nor dates (such as "
-            f"{str(series[0])!r:.60}). Name a step number or a time, or null to keep the file's order."
-        )
-    return instants
+    if instants is not None:
+        return instants
+    if series.dtype == pl.String:
+        read = series.str.strip_chars().cast(pl.Float64, strict=False)
+        if read.null_count() == series.null_count():
+            return ordered(read, source)
+    wrong = _no_instant(series)
+    raise FormatError(
+        f"{source.path}: the order column {series.name!r} holds neither numbers nor dates in "
+        f"{source.where(wrong)}, first {str(series.filter(wrong)[0])!r:.60}. Name a step number or a time, "
+        "or null to keep the file's order."
+    )
 
 
 def permutation(episode: Array, order: Array | None) -> Array | None:
@@ -63,14 +76,115 @@ def permutation(episode: Array, order: Array | None) -> Array | None:
     return np.lexsort((order, group))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arranged:
+    """Rows in episodes and in time.
+
+    index: the file's row of each row, (rows,); None where they are so in the file.
+    episode: a label per row, in the new order; None where flags divide the rows.
+    gap: rows after which steps are missing, in the new order; None where there are none.
+    """
+
+    index: Array | None
+    episode: Array | None
+    gap: Array | None
+    findings: tuple[Finding, ...]
+
+    def put(self, column: Array) -> Array:
+        """A column of the file in the new order."""
+        return column if self.index is None else column[self.index]
+
+
+def arrange(keys: pl.DataFrame, schema: Schema, ends: Array | None, source: Source) -> Arranged:
+    """The rows of a table in episodes and in time.
+
+    keys: the columns of labels and order.   ends: rows at which a flag is set, (rows,); None without flags.
+    """
+    name = schema.order or ""
+    order = None if schema.order is None else ordered(keys[name], source)
+    if schema.episode is not None:
+        groups = labels(keys[schema.episode])
+        index = permutation(groups, order)
+    elif ends is not None:
+        groups, index = _divided(ends, order, name, source)
+    else:
+        index = None if order is None else permutation(np.zeros(source.rows, np.int8), order)
+        bandit = schema.propensity is not None or bool(schema.action_probabilities)
+        found = () if order is None or bandit else _recording(order, name, not keys[name].dtype.is_numeric())
+        return Arranged(index, np.arange(source.rows), None, found)
+    found, gap = (), None
+    if order is not None:
+        unknown, dates = keys[name].is_null().to_numpy(), not keys[name].dtype.is_numeric()
+        found, gap = gaps(groups, order, index, unknown=unknown, name=name, dates=dates)
+    labelled = None if schema.episode is None else groups if index is None else groups[index]
+    return Arranged(index, labelled, gap, found)
+
+
+def _recording(order: Array, name: str, dates: bool) -> tuple[Finding, ...]:
+    """Whether rows that are to be decisions of their own look like the steps of one recording."""
+    usual = _usual(np.diff(np.sort(order)))
+    if usual is None:
+        return ()
+    message = (
+        "Every row is read as an episode of one step, for the schema names no column of episodes. But "
+        f"{name!r} grows by {_step(usual, dates)} from row to row, as in a recording. Where the next row is "
+        "what followed, add a column of labels (one label where all is one recording) and name it as episode."
+    )
+    return (Finding(id="steps-read-as-episodes", severity="warning", count=len(order), message=message),)
+
+
+def _usual(steps: Array) -> float | None:
+    """The common step of an order that grows evenly, by more than 0; None where it is irregular."""
+    positive = steps[steps > 0]
+    if not len(positive):
+        return None
+    usual = float(np.median(positive))
+    even = np.abs(positive - usual) <= UNEVEN * usual
+    return usual if even.mean() >= MODAL_SHARE else None
+
+
+def _step(usual: float, dates: bool) -> str:
+    return str(timedelta(microseconds=usual)) if dates else f"{usual:.12g}"
+
+
+def _divided(ends: Array, order: Array | None, name: str, source: Source) -> tuple[Array, Array | None]:
+    """A label per row of the file, and the order of the rows, where flags alone divide them.
+
+    Rows that lie in order between the flags stay; others are one recording that is sorted as a whole.
+    """
+    groups = _after(ends)
+    if order is None or permutation(groups, order) is None:
+        return groups, None
+    index = np.argsort(order, kind="stable")
+    repeated = np.append(order[index][1:] == order[index][:-1], False)
+    if repeated.any():
+        wrong = np.zeros(source.rows, bool)
+        wrong[index] = repeated
+        raise FormatError(
+            f"{source.path}: no column labels the episodes, and rows are not in the order of {name!r} "
+            "between the flags of ends; nor can the file be sorted by it, for it repeats in "
+            f"{source.where(wrong)}. Name the column of episodes in the schema, or set order to null to keep "
+            "the file's order."
+        )
+    groups[index] = _after(ends[index])
+    return groups, index
+
+
+def _after(ends: Array) -> Array:
+    """The number of ends before each row, (rows,)."""
+    return np.append(0, np.cumsum(ends)[:-1])
+
+
 def gaps(
-    episode: Array, order: Array, index: Array | None, *, unknown: Array, name: str
-) -> tuple[Finding, ...]:
-    """What is wrong with the order column: repeated values, and missing ones where it counts steps.
+    episode: Array, order: Array, index: Array | None, *, unknown: Array, name: str, dates: bool = False
+) -> tuple[tuple[Finding, ...], Array | None]:
+    """What is wrong with the order column: repeated values, and missing ones where it counts evenly.
 
     index: `permutation`.   unknown: rows without an order of their own.   name: of the order column.
-    Rows are numbered as in the sorted table. A time column may be irregular: only integers of which most
-    follow each other by one common step are steps.
+    dates: its values are microseconds.
+    Returns the findings, and the rows after which steps are missing, (rows,), or None. Rows are numbered as
+    in the sorted table. A time may be irregular: only where nearly all rows follow each other by one common
+    step are longer ones gaps.
     """
     if index is not None:
         episode, order = episode[index], order[index]
@@ -81,33 +195,45 @@ def gaps(
     repeated = np.append(False, inside & (steps == 0))
     if repeated.any():
         found.append(_repeated(repeated, name))
-    positive = steps[inside & (steps > 0)]
-    if len(positive) and np.issubdtype(order.dtype, np.integer):
-        values, counts = np.unique(positive, return_counts=True)
-        usual = int(values[counts.argmax()])
-        missing = np.append(False, inside & (steps > usual))
-        if missing.any() and counts.max() >= MODAL_SHARE * counts.sum():
-            found.append(_missing(missing, name, usual))
-    return tuple(found)
+    usual = _usual(steps[inside])
+    long = inside & (steps > LONG * (usual or 0))
+    if usual is None or not long.any():
+        return tuple(found), None
+    first = int(np.flatnonzero(long)[0])
+    before, after = (
+        str(value.astype("datetime64[us]").astype("datetime64[s]")).replace("T", " ")
+        if dates
+        else f"{value:.12g}"
+        for value in order[first : first + 2]
+    )
+    message = (
+        f"{name!r} grows by {_step(usual, dates)} from row to row, but by more in "
+        f"{many(int(long.sum()), 'place')}, first from {before} to {after}: steps are missing. The row "
+        "before each gap counts as missing its next observation: it serves imitation and is not bootstrapped "
+        "from. Fill the gaps, or give the parts episode labels of their own."
+    )
+    found.append(at("order-gaps", "warning", np.append(False, long), message))
+    return tuple(found), np.append(long, False)
 
 
 def _repeated(mask: Array, name: str) -> Finding:
-    count = int(mask.sum())
-    return Finding(
-        id="order-duplicates", severity="warning", count=count, rows=first_rows(mask),
-        message=f"{count:,} rows repeat the {name!r} of the row before them in the same episode; they were "
-        "kept in the file's order. Remove repeated rows, or name a finer order column.",
-    )  # fmt: skip
+    message = (
+        f"{name!r} is that of the row before in {many(int(mask.sum()), 'row')} of the same episode; they "
+        "were kept in the file's order. Remove repeated rows, or name a finer order column."
+    )
+    return at("order-duplicates", "warning", mask, message)
 
 
-def _missing(mask: Array, name: str, usual: int) -> Finding:
-    count = int(mask.sum())
-    return Finding(
-        id="order-gaps", severity="warning", count=count, rows=first_rows(mask),
-        message=f"{name!r} grows by {usual} from row to row, but by more before {count:,} rows: steps are "
-        "missing there, and the transitions across the gaps are no single steps. Give the parts different "
-        "episode labels, or fill the gaps.",
-    )  # fmt: skip
+def _no_instant(series: pl.Series) -> Array:
+    """Where a column that should hold dates holds none, (rows,)."""
+    if series.dtype == pl.String:
+        try:
+            found = series.str.to_datetime(time_unit="us", strict=False).is_null().to_numpy()
+        except pl.exceptions.PolarsError:
+            found = np.zeros(0, bool)
+        if found.any():
+            return found
+    return np.ones(len(series), bool)
 
 
 def _instants(series: pl.Series) -> Array | None:

@@ -1,209 +1,221 @@
 """A schema for a table that has none, from its names and from what its columns look like.
 
-It is a proposal: `suture` never reads a table by it until a person has saved it.
+It is a proposal: `suture` never reads a table by it until a person has saved it. A column is given a role
+where its name and its values agree; where they do not, the role stays empty and a note says what to fill in.
 """
 
-import json
 import re
-from collections.abc import Iterable
+import shlex
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from suture.data.formats.schema import Schema
+from suture.config import fields_of
+from suture.data.findings import many
+from suture.data.formats import evidence, roles
+from suture.data.formats.draft import Draft
+from suture.data.formats.schema import FLAGS, Schema
+from suture.data.formats.structure import find_episode, find_flags, find_order
+from suture.data.values import EXACT_INTEGERS
 from suture.errors import FormatError
 
-SAMPLE = 20_000
-MOST_CHOICES = 256
-NAMES: dict[str, str] = {
-    "action_probabilities": r"(all_)?action_(probabilities|probability|probs?)(_\d+)?",
-    "propensity": r"propensit(y|ies)(_score)?|pscore|"
-    r"(behaviou?r|logging|action)_(prob|probability|propensity)",
-    "episode": r"(episode|trajectory|traj|rollout|trial|run|trip|session|patient|subject|stay|encounter)"
-    r"(_?(id|ids|index|number|no|nr|num))?|(icu)?stay_?id|hadm_?id|ep",
-    "order": r"(time_?)?steps?(_?(id|index|number|no))?|transition(_(number|id|index))?|t|time|"
-    r"time_?stamp|date(_?time)?|day|hour|week|month|minute|frame(_(id|index|number))?|tick|seq(uence)?(_(no|number))?",
-    "reward": r"rewards?|rew|r|outcome|click(s|ed)?|score|rating|return|payoff|"
-    r"revenue|profit|conversion|utility",
-    "terminated": r"(is_)?(terminated|terminals?|terminations?)",
-    "truncated": r"(is_)?(truncated|truncations?|timeouts?|time_limit)",
-    "done": r"(is_)?(dones?|episode_ends?|episode_done|last|finished|final)",
-    "action": r"(actions?|act|a|u|controls?|command|cmd|input|torque)([_\[(.]*\d*[\])]*)([_.][a-z]+)?|"
-    r"dos(e|age)|treatments?|intervention|decision|item(_id)?|arm(_id)?|steer(ing)?|throttle|brake|setpoint",
-    "next": r"next_.*|.*_next",
-}  # fmt: skip
-OBSERVATION = (
-    r"(obs|observations?|states?|s|x|features?|context|state_feature)([_\[(.]*\d+[\])]*)([_.].*)?"
-    r"|(obs|state)[_.].*"
-)
-PRIORITY = ("id", "number", "step", "index")
+SAMPLE = 10_000
 
 
-def propose(table: pl.LazyFrame) -> tuple[Schema, list[str]]:
-    """A schema that reads this table, and notes on what was guessed or left out."""
+def propose(table: pl.LazyFrame, source: str) -> tuple[dict[str, Any], list[str]]:
+    """A schema as JSON, and notes on what was guessed, left out, or is to be filled in.
+
+    It reads the table, unless an empty list stands for actions (or observations) that were not recognised.
+    """
     head = table.head(SAMPLE).collect()
     if head.width < 2 or not head.height:
         raise FormatError(
-            f"A log needs observations and actions; this table has {head.width} columns, {head.height} rows."
+            f"{source}: a log needs observations and actions; this table has {head.width} columns, "
+            f"{head.height} rows."
         )
-    notes: list[str] = []
-    roles = _by_name(head)
-    numeric = [name for name in head.columns if _numeric(head[name]) and not _counter(head[name], name)]
-    used = {name for names in roles.values() for name in names}
-    free = [name for name in numeric if name not in used]
-    roles["episode"] = roles["episode"] or ([] if roles["propensity"] else _looks_grouped(head, notes, used))
-    free = [name for name in free if name not in roles["episode"]]
-    order = _order(head, roles, free, notes)
-    free = [name for name in free if name != order]
-    _guess(roles, free, notes)
-    declared = [name for name in free if re.fullmatch(OBSERVATION, name.lower())]
-    observation = declared or [name for name in free if not name.lower().endswith("_id")]
-    observation = [name for name in observation if head[name].null_count() == 0] or observation
-    if not observation:
-        observation = [name for name in (order,) if name and _numeric(head[name])]
-        notes.append("No column is left for the observation; check which one describes the situation.")
-    _note_left_out(head, {*observation, *(name for names in roles.values() for name in names), order}, notes)
-    return _schema(head, roles, order, observation), notes
+    draft = Draft(head)
+    _rows(draft)
+    _behaviour(draft)
+    find_episode(draft)
+    find_order(draft)
+    find_flags(draft)
+    _reward(draft)
+    _action(draft)
+    _observation(draft)
+    _note_rest(draft)
+    return _schema(draft), draft.notes
 
 
-def describe(source: str, schema: Schema, notes: list[str]) -> str:
-    """The message for a person: what was proposed, what was guessed, and what to do."""
-    text = json.dumps(schema.to_json(), indent=2)
+def describe(source: str, notes: list[str]) -> str:
+    """The message for a person, beside the proposal: what was guessed, and what to do."""
     listed = "".join(f"\n- {note}" for note in notes)
+    named = shlex.quote(source)
+    saved = shlex.quote(f"{Path(source).stem}.schema.json")
     return (
-        f"{source} is a table, and what its columns mean must be said by a schema. This one fits what they "
-        f"look like:\n{text}{listed}\nCheck it, save it as schema.json, and pass --schema schema.json."
+        f"{source} is a table: a schema must say what its columns mean. The one proposed fits what they look "
+        f"like.{listed}\nSave it, check it, and pass it on:\n  suture inspect {named} > {saved}\n"
+        f"  suture inspect {named} --schema {saved}"
     )
 
 
-def _by_name(head: pl.DataFrame) -> dict[str, list[str]]:
-    """Role -> the columns whose names say so; each column has one role, in the order of `NAMES`."""
-    roles: dict[str, list[str]] = {role: [] for role in NAMES}
-    for name in head.columns:
-        plain = re.sub(r"[\s\-]+", "_", name.strip().lower())
-        role = next((role for role, pattern in NAMES.items() if re.fullmatch(pattern, plain)), None)
-        fits = role in ("episode", "order", "action_probabilities", "next") or _numeric(head[name])
-        if role is not None and fits:
-            roles[role].append(name)
-    repeated = [name for name in roles["episode"] if head[name].n_unique() < head.height]
-    roles["episode"] = _best(repeated)
-    for role in ("reward", "terminated", "truncated", "done", "propensity"):
-        roles[role] = roles[role][:1]
-    actions = roles["action"]
-    roles["action"] = [a for a in actions if re.match(r"act|a\b|a_?\d", a.lower())] or actions
-    return roles
+def _rows(draft: Draft) -> None:
+    """Leave out the row numbers that table programs write."""
+    for name in draft.named("row"):
+        if name in draft.numbers and draft.head[name].n_unique() == draft.head.height:
+            draft.leave(name, "row numbers")
 
 
-def _best(names: list[str]) -> list[str]:
-    """One of several: the one that names an identifier or a number."""
-    return sorted(names, key=lambda name: not name.lower().endswith(PRIORITY))[:1]
+def _behaviour(draft: Draft) -> None:
+    """What is logged of the policy that acted."""
+    for name in draft.named("propensity")[:1]:
+        draft.use(name, "propensity")
+    for name in draft.named("action_probabilities"):
+        draft.use(name, "action_probabilities")
 
 
-def _numeric(series: pl.Series) -> bool:
-    return series.dtype.is_numeric() or series.dtype == pl.Boolean
-
-
-def _counter(series: pl.Series, name: str) -> bool:
-    """The unnamed row numbers that table programs write."""
-    unnamed = not name.strip() or re.fullmatch(r"unnamed.*|index|row(_?(id|number))?", name.lower())
-    return bool(unnamed) and series.dtype.is_integer() and series.n_unique() == len(series)
-
-
-def _looks_grouped(head: pl.DataFrame, notes: list[str], used: Iterable[str]) -> list[str]:
-    """A column of labels each of which fills one block of rows, where no name says which is the episode."""
-    for name in head.columns:
-        series = head[name]
-        if (
-            name in used
-            or not (series.dtype.is_integer() or series.dtype == pl.String)
-            or series.null_count()
-        ):
-            continue
-        labels = series.n_unique()
-        if 1 < labels <= head.height // 2 and len(series.rle()) == labels:
-            notes.append(
-                f"{name!r} was guessed to be the episode: each of its values fills one block of rows."
-            )
-            return [name]
-    return []
-
-
-def _order(head: pl.DataFrame, roles: dict[str, list[str]], free: list[str], notes: list[str]) -> str | None:
-    """The column that grows within each episode: by name, otherwise by its values."""
-    named = [n for n in roles["order"] if _numeric(head[n]) or _is_time(head[n])]
-    roles["order"] = []
+def _reward(draft: Draft) -> None:
+    """What is to become large (by name) or small (by name); nothing where no name says so."""
+    named = [name for name in draft.named("reward") if name in draft.numbers]
+    named = named or [name for name in draft.free_numbers() if roles.hints(name, "reward")]
+    costs = {name: rank for name in draft.free_numbers() if (rank := roles.cost_rank(name)) is not None}
+    chosen = (named or sorted(costs, key=costs.__getitem__) or [None])[0]
+    if chosen is None:
+        draft.note(
+            "No column was recognised as the reward. Name the column that a policy is to make large "
+            "under reward, or small under cost; without both only imitation is possible."
+        )
+        return
     if named:
-        return sorted(named, key=lambda name: not _grows(head, name, roles["episode"]))[0]
-    if not roles["episode"]:
-        return None
-    for name in free:
-        if head[name].dtype.is_integer() and _grows(head, name, roles["episode"]):
-            notes.append(f"{name!r} was guessed to be the order: it grows within each episode.")
-            return name
-    return None
-
-
-def _is_time(series: pl.Series) -> bool:
-    if series.dtype.is_temporal():
-        return True
-    if series.dtype != pl.String:
-        return False
-    try:
-        return series.head(100).str.to_datetime(strict=False).null_count() == 0
-    except pl.exceptions.PolarsError:
-        return False
-
-
-def _grows(head: pl.DataFrame, name: str, episode: list[str]) -> bool:
-    step = pl.col(name).cast(pl.Float64, strict=False).diff()
-    within = step.over(episode[0]) if episode else step
-    return bool(head.select((within.drop_nulls() > 0).all()).item()) if _numeric(head[name]) else True
-
-
-def _guess(roles: dict[str, list[str]], free: list[str], notes: list[str]) -> None:
-    """Last resort for a missing reward and a missing action: the last free columns of numbers."""
-    if not roles["action"] and not roles["reward"] and len(free) > 2:
-        roles["reward"] = [free.pop()]
-        notes.append(f"{roles['reward'][0]!r} was guessed to be the reward from its place; no name says so.")
-    if not roles["action"]:
-        if not free:
-            raise FormatError("No column of numbers is left for the action. Write a schema by hand.")
-        roles["action"] = [free.pop()]
-        notes.append(f"{roles['action'][0]!r} was guessed to be the action from its place; no name says so.")
-
-
-def _note_left_out(head: pl.DataFrame, used: set[str | None], notes: list[str]) -> None:
-    left = [name for name in head.columns if name not in used]
-    texts = [name for name in left if not _numeric(head[name])]
-    if texts:
-        notes.append(
-            f"Left out, because they hold text: {', '.join(texts)}. Encode them as numbers to use them."
-        )
-    others = [name for name in left if _numeric(head[name])]
-    if others:
-        notes.append(
-            f"Left out: {', '.join(repr(name) if name else 'a column without name' for name in others)}."
+        draft.use(chosen, "reward")
+    else:
+        _cost(draft, chosen)
+    for name in (*named, *costs):
+        if name in draft.free() and (name in named or roles.words(name) & roles.OUTCOMES or not named):
+            draft.leave(name, f"{chosen!r} is the {draft.used[chosen]}; put all that counts into one column")
+    if draft.label is not None and evidence.constant_within(draft.numbers[chosen], draft.label):
+        draft.note(
+            f"{chosen!r} is the same on all rows of an episode, and would count once for each. If it is "
+            "the outcome of the whole, set it to 0 on all rows but the last."
         )
 
 
-def _schema(
-    head: pl.DataFrame, roles: dict[str, list[str]], order: str | None, observation: list[str]
-) -> Schema:
+def _cost(draft: Draft, name: str) -> None:
+    values = draft.numbers[name].drop_nulls()
+    if len(values) and bool((values <= 0).all()) and bool((values < 0).any()):
+        draft.use(name, "reward")
+        draft.note(
+            f"{name!r} is named like a cost but never positive, so it was proposed as the reward as it "
+            "is: large is good. If the most negative values are the good ones, move it to cost."
+        )
+        return
+    draft.use(name, "cost")
+    draft.note(
+        f"{name!r} was taken for a cost by its name: the reward is -{name}, so that a policy makes it "
+        "small. If large values are good, move it to reward."
+    )
+
+
+def _action(draft: Draft) -> None:
+    """What was decided, by name; an empty list where no name says so."""
+    named = [name for name in draft.named("action") if name in draft.numbers]
+    named = [name for name in named if re.fullmatch(roles.PLAIN_ACTION, roles.plain(name))] or named
+    if not named:
+        named = [name for name in draft.free_numbers() if roles.hints(name, "action")]
+        if named:
+            listed = ", ".join(map(repr, named))
+            draft.note(f"Taken as actions by their names: {listed}. Take out what nobody chose.")
+    texts = [name for name in draft.free() if draft.meaning[name] == "action" and name not in draft.numbers]
+    if not named:
+        said = f" ({', '.join(map(repr, texts))} holds text: number the choices 0, 1, 2 …)" if texts else ""
+        draft.note(
+            f"No column was recognised as the action{said}. Put what was decided at each step into the "
+            "empty list under action, and take it out of observation."
+        )
+    for name in named:
+        draft.use(name, "action")
+
+
+def _observation(draft: Draft) -> None:
+    """What is left of the numbers, without what only tells rows apart."""
+    for name in draft.free():
+        values = draft.numbers.get(name)
+        if draft.meaning[name] == "next":
+            draft.leave(name, "the next row holds the next observation")
+        elif values is None:
+            draft.leave(name, _text(draft, name))
+        elif draft.meaning[name] == "order":
+            draft.leave(name, "it counts steps or time")
+        elif draft.meaning[name] == "episode" or roles.is_identifier(name):
+            draft.leave(name, "identifiers: they tell rows apart and describe no situation")
+        elif values.null_count():
+            draft.leave(name, "empty cells: fill them to use it")
+        elif draft.is_whole(name) and float(values.abs().max() or 0) > EXACT_INTEGERS:  # pyright: ignore
+            draft.leave(name, "whole numbers too large for float32: subtract an offset to use it")
+    free = draft.free()
+    declared = [name for name in free if re.fullmatch(roles.OBSERVATION, roles.plain(name))]
+    for name in declared or free:
+        draft.use(name, "observation")
+    for name in draft.free():
+        draft.leave(name, "other columns are named as observations")
+    if not free:
+        draft.note(
+            "No column is left for the observation. Put what describes the situation at each step into "
+            "the empty list."
+        )
+
+
+def _text(draft: Draft, name: str) -> str:
+    """Why a column of text cannot be used: one of words, or of numbers with exceptions."""
+    cells = draft.head[name].drop_nulls()
+    odd = cells.filter(evidence.words(cells)) if cells.dtype == pl.String else cells
+    if not 0 < 2 * len(odd) <= len(cells):
+        return "text: encode it as numbers to use it"
+    return f"numbers but for {many(len(odd), 'cell')} such as {odd[0]!r:.40}: mend them to use it"
+
+
+def _note_rest(draft: Draft) -> None:
+    """What a person must know about what is not in the schema."""
+    flags = [name for role in FLAGS for name in draft.used_as(role)]
+    if draft.label is None and draft.used_as("propensity"):
+        draft.note("Every row is read as one decision with its own outcome (a bandit log).")
+    elif draft.label is None and flags:
+        draft.note("No column labels the episodes: the flags divide the rows as they stand in the file.")
+    elif draft.label is None:
+        ids = [name for name in draft.head.columns if roles.is_identifier(name) and name not in draft.used]
+        repeated = [name for name in ids if 1 < draft.head[name].n_unique() < draft.head.height]
+        perhaps = f" Perhaps {' or '.join(map(repr, repeated[:3]))}?" if repeated else ""
+        for name in (n for n in draft.numbers if draft.meaning[n] == "order" and n not in draft.used):
+            if begins := evidence.falls(draft.numbers[name]):
+                perhaps = f" {name!r} begins anew {begins:,} times: add a column that numbers these runs."
+        draft.note(
+            "No column was recognised as the episode. Name the one whose value is the same for all steps "
+            f"of a run, a batch or a patient.{perhaps} With null every row is a decision of its own (a "
+            "bandit log)."
+        )
+    for why, names in draft.left.items():
+        listed = ", ".join(repr(name) if name.strip() else "a column without a name" for name in names)
+        draft.note(f"Left out: {listed} ({why}).")
+
+
+def _schema(draft: Draft) -> dict[str, Any]:
     def one(role: str) -> str | None:
-        return roles[role][0] if roles[role] else None
+        return next(iter(draft.used_as(role)), None)
 
-    action = roles["action"]
-    discrete = len(action) == 1 and _choices(head[action[0]])
-    time = (order,) if order and not head[order].dtype.is_numeric() else ()
-    return Schema(
-        episode=one("episode"), order=order, observation=tuple(observation), action=tuple(action),
-        action_type="discrete" if discrete else "continuous", reward=one("reward"),
-        terminated=one("terminated"), truncated=one("truncated"), done=one("done"),
-        propensity=one("propensity"), action_probabilities=tuple(roles["action_probabilities"]), columns=time,
-    )  # fmt: skip
-
-
-def _choices(series: pl.Series) -> bool:
-    """Whether the numbers are a few whole ones from 0 on, and so most likely name choices."""
-    values = series.drop_nulls().unique().cast(pl.Float64)
-    whole = bool(((values >= 0) & (values % 1 == 0)).all())
-    return whole and len(values) <= MOST_CHOICES and bool((values < 4 * MOST_CHOICES).all())
+    action, order = draft.used_as("action"), one("order")
+    named = len(action) == 1 and bool(roles.words(action[0]) & roles.CHOICE)
+    discrete = len(action) == 1 and evidence.are_choices(draft.numbers[action[0]], named=named)
+    if discrete:
+        most = float(draft.numbers[action[0]].max())  # pyright: ignore
+        draft.note(
+            f"{action[0]!r} holds whole numbers from 0 to {most:.0f}, so it was proposed as choices "
+            '(discrete). If they are amounts, set action_type to "continuous".'
+        )
+    defaults = {name: field.default for name, field in fields_of(Schema).items()}
+    return defaults | {
+        **{role: one(role) for role in ("episode", "order", "reward", "cost", *FLAGS, "propensity")},
+        "observation": draft.used_as("observation"), "action": action,
+        "action_type": "discrete" if discrete else "continuous",
+        "action_probabilities": draft.used_as("action_probabilities"),
+        "columns": [order] if order and order not in draft.numbers else [],
+    }  # fmt: skip

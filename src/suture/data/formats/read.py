@@ -67,6 +67,8 @@ def kind_of(path: Path) -> Kind:
         )
     if head and b"\0" not in head and not re.search(rb"[\x01-\x08\x0e-\x1f]", head):
         return "csv"
+    if not head:
+        raise FormatError(f"{path} is empty: it holds no byte. Restore it from its source.")
     raise FormatError(f"{path} is in no known format (it begins with {head[:8]!r}). Supported: {SUPPORTED}.")
 
 

@@ -14,20 +14,22 @@ import numpy as np
 import polars as pl
 
 from suture.config import nearest
-from suture.data.findings import Finding, first_rows
+from suture.data.actions import MOST_CHOICES
+from suture.data.findings import Finding, first_rows, many
 from suture.data.formats import arrange, guard
+from suture.data.formats.cells import Cells, Source, check_flags, empty_cells, groups, number
 from suture.data.formats.propose import describe, propose
 from suture.data.formats.schema import Schema
+from suture.data.formats.text import EMPTY, MAX_COLUMNS, SEPARATORS, Text, survey
 from suture.data.log import Log
+from suture.data.places import Places
 from suture.errors import FormatError, SchemaNeeded
 from suture.spaces import Array, Box, Discrete, Space
 from suture.storage.manifest import object_of, read_json
 
-BATCH = 1 << 17
-MAX_COLUMNS = 10_000
-EMPTY = ["NA", "N/A", "null", "NULL", "None"]
-WIDE = ("observation", "action", "action_probabilities")
 MAX_CHOICES = 1 << 24
+SPARSE = 4
+NAMED = ("observation", "action", "reward")
 
 
 def read(path: Path, *, schema: Path | Schema | None = None, source: str | None = None) -> Log:
@@ -38,22 +40,29 @@ def read(path: Path, *, schema: Path | Schema | None = None, source: str | None 
     the schema disagree, a cell is missing, or a column that must hold numbers holds text.
     """
     source = source or str(path)
-    table = scan(path)
-    if schema is None:
-        proposal, notes = propose(table)
-        raise SchemaNeeded(describe(source, proposal, notes), proposal.to_json())
-    if isinstance(schema, Path):
-        schema = Schema.from_json(object_of(read_json(schema), str(schema)), str(schema))
-    _check_columns(table, schema, source)
+    table, text = scan(path)
     try:
-        return _log(scan(path, floats=schema.numbers), schema, source)
+        if schema is None:
+            proposal, notes = propose(table, source)
+            raise SchemaNeeded(describe(source, notes), proposal)
+        if isinstance(schema, Path):
+            schema = Schema.from_json(object_of(read_json(schema), str(schema)), str(schema))
+        where = _source(table, text, source)
+        _check_columns(table, text, schema, where)
+        return _log(*scan(path, text, floats=schema.numbers), schema, where)
     except pl.exceptions.PolarsError as error:
-        raise FormatError(f"{source} cannot be read as a table: {str(error).splitlines()[0]:.300}") from error
+        wanted = schema.numbers if isinstance(schema, Schema) else ()
+        fault = text.fault(wanted) if text else None
+        said = fault or f"it cannot be read as a table ({str(error).splitlines()[0]:.300})."
+        raise FormatError(f"{source}: {said}") from error
 
 
-def scan(path: Path, *, floats: Sequence[str] = ()) -> pl.LazyFrame:
-    """A table, opened lazily and locally: no addresses, no patterns, no compressed text.
+def scan(
+    path: Path, text: Text | None = None, *, floats: Sequence[str] = ()
+) -> tuple[pl.LazyFrame, Text | None]:
+    """A table and how it is written, opened lazily and locally: no addresses, patterns, or compressed text.
 
+    text: how a CSV is written, where that is known already.
     floats: columns whose integers are read as floats, for a CSV may turn from 1 to 1.5 anywhere.
     """
     size = guard.local_file(path)
@@ -70,10 +79,11 @@ def scan(path: Path, *, floats: Sequence[str] = ()) -> pl.LazyFrame:
                 (b"x\x9c", b"x\xda", b"\x28\xb5")
             ):
                 raise FormatError(f"{path} is no text, expected a CSV. Decompress or convert it first.")
-            table = _csv(plain)
+            text = text or survey(path)
+            table = _csv(plain, text)
             found = table.collect_schema()
             integers = {name: pl.Float64 for name in floats if found[name].is_integer()}
-            table = _csv(plain, integers) if integers else table
+            table = _csv(plain, text, integers) if integers else table
         columns = len(table.collect_schema())
     except (pl.exceptions.PolarsError, OSError) as error:
         said = str(error).splitlines()[0]
@@ -82,199 +92,165 @@ def scan(path: Path, *, floats: Sequence[str] = ()) -> pl.LazyFrame:
         ) from error
     if columns > MAX_COLUMNS:
         raise FormatError(f"{path} has {columns:,} columns; at most {MAX_COLUMNS:,} are read.")
-    return table
+    return table, text
 
 
-def _csv(path: Path, overrides: dict[str, Any] | None = None) -> pl.LazyFrame:
+def _csv(path: Path, text: Text, overrides: dict[str, Any] | None = None) -> pl.LazyFrame:
     return pl.scan_csv(
-        path, glob=False, infer_schema_length=10_000, null_values=EMPTY, schema_overrides=overrides
-    )
+        path, glob=False, infer_schema_length=10_000, null_values=list(EMPTY), schema_overrides=overrides,
+        separator=text.separator, decimal_comma=text.decimal_comma, n_rows=text.rows if text.padded else None,
+    )  # fmt: skip
 
 
-def _check_columns(table: pl.LazyFrame, schema: Schema, source: str) -> None:
+def _source(table: pl.LazyFrame, text: Text | None, path: str) -> Source:
+    if text is not None:
+        return Source(path, Places(text.lines()))
+    rows = int(table.select(pl.len()).collect().item())
+    return Source(path, Places(np.arange(rows), "row"))
+
+
+def _check_columns(table: pl.LazyFrame, text: Text | None, schema: Schema, source: Source) -> None:
     """Every column that the schema names must exist, and those of numbers must hold numbers."""
     kinds = table.collect_schema()
     wanted = dict.fromkeys((*schema.numbers, *schema.keys, *schema.action_probabilities))
     for name in wanted:
         if name not in kinds:
             raise FormatError(
-                f"{source} has no column {name!r}, which the schema names.{nearest(name, kinds)}"
+                f"{source.path} has no column {name!r}, which the schema names.{nearest(name, kinds)}"
             )
-    texts = [name for name in schema.numbers if not (kinds[name].is_numeric() or kinds[name] == pl.Boolean)]
-    if not texts:
-        return
-    number = {name: pl.col(name).cast(pl.String).cast(pl.Float64, strict=False) for name in texts}
-    bad = table.select(
-        (pl.col(name).is_not_null() & number[name].is_null()).sum() for name in texts
-    ).collect()
-    counts = {name: int(bad[name].item()) for name in texts if bad[name].item()}
-    if counts:
-        listed = ", ".join(f"{name!r} in {count:,} rows" for name, count in counts.items())
+    decimal_comma = text is not None and text.decimal_comma
+    bad: list[str] = []
+    for name in schema.numbers:
+        if not (kinds[name].is_numeric() or kinds[name] == pl.Boolean):
+            known = (
+                number(name, kinds[name], decimal_comma=decimal_comma) if kinds[name] == pl.String else None
+            )
+            wrong = pl.col(name).is_not_null() & (pl.lit(True) if known is None else known.is_null())
+            found = table.select(pl.col(name), wrong.alias("wrong")).collect()
+            mask = found["wrong"].to_numpy()
+            if mask.any():
+                first = str(found[name].filter(found["wrong"])[0])
+                bad.append(f"{name!r} in {source.where(mask)}, first {first!r:.60}")
+    if bad:
         raise FormatError(
-            f"{source}: columns that must hold numbers hold text: {listed}. Encode the text as numbers "
-            "(one column per category), or take these columns out of the schema."
+            f"{source.path}: columns that must hold numbers hold text: {'; '.join(bad)}. Encode the text as "
+            "numbers (one column per category), or take these columns out of the schema."
         )
 
 
-def _log(table: pl.LazyFrame, schema: Schema, source: str) -> Log:
-    keys = table.select(schema.keys).collect(engine="streaming")
-    rows = keys.height if schema.keys else int(table.select(pl.len()).collect().item())
-    if not rows:
-        raise FormatError(f"{source} has a header but no rows.")
-    columns = _numbers(table, schema, rows, source)
-    keys = _filled(keys, schema, columns.get("final_state"), source)
-    columns["episode"] = np.arange(rows) if schema.episode is None else arrange.labels(keys[schema.episode])
-    order = None if schema.order is None else arrange.ordered(keys[schema.order], source)
-    unknown = np.zeros(rows, bool) if schema.order is None else keys[schema.order].is_null().to_numpy()
-    findings: tuple[Finding, ...] = ()
-    kept = {name: arrange.plain(keys[name]) for name in schema.columns}
-    if schema.episode is not None or order is not None:
-        groups = columns["episode"] if schema.episode is not None else np.zeros(rows, np.int64)
-        index = arrange.permutation(groups, order)
-        if order is not None and schema.episode is not None:
-            findings = arrange.gaps(groups, order, index, unknown=unknown, name=schema.order or "")
-        if index is not None:
-            columns = {name: array[index] for name, array in columns.items()}
-            kept = {name: array[index] for name, array in kept.items()}
-    _check_final_states(columns, source)
-    if schema.episode is None and not {"terminal", "timeout", "done"} & set(columns):
-        columns["terminal"] = np.ones(rows, bool)
+def _log(table: pl.LazyFrame, text: Text | None, schema: Schema, source: Source) -> Log:
+    if not source.rows:
+        raise FormatError(f"{source.path} has a header but no rows.")
+    cells = Cells(schema, source)
+    columns = cells.read(table, decimal_comma=text is not None and text.decimal_comma)
+    check_flags(columns, schema, source)
     space = _action_space(schema, columns, source)
+    keys = _filled(table, schema, columns.get("final_state"), source)
+    ends = [columns[name] > 0 for name in ("terminal", "timeout", "done") if name in columns]
+    order = arrange.arrange(keys, schema, np.logical_or.reduce(ends) if ends else None, source)
+    columns = {name: order.put(array) for name, array in columns.items()}
+    columns |= {
+        name: array for name, array in (("episode", order.episode), ("gap", order.gap)) if array is not None
+    }
+    places = source.places if order.index is None else source.places.take(order.index)
+    _check_final_states(columns, source.path, places)
+    if schema.episode is None and not ends:
+        columns["terminal"] = np.ones(source.rows, bool)
+    if schema.cost is not None:
+        columns["reward"] = 0 - columns["reward"]
     required: dict[str, Any] = columns
-    return Log(source=source, layout="table", action_space=space, columns=kept, findings=findings, **required)
+    return Log(
+        source=source.path, layout="table", action_space=space, places=places, schema=schema.to_json(),
+        names={name: columns for name, columns in groups(schema).items() if name in NAMED},
+        columns={name: order.put(arrange.plain(keys[name])) for name in schema.columns},
+        findings=(*order.findings, *cells.findings(order.index), *_said(schema, columns, text)), **required,
+    )  # fmt: skip
 
 
-def _filled(keys: pl.DataFrame, schema: Schema, final_state: Array | None, source: str) -> pl.DataFrame:
+def _filled(table: pl.LazyFrame, schema: Schema, final_state: Array | None, source: Source) -> pl.DataFrame:
     """The columns kept as they are: empty cells are refused, but for the order and extras of final states."""
-    empty: dict[str, int] = {}
+    keys = table.select(schema.keys).collect(engine="streaming")
+    empty: dict[str, Array] = {}
     for name in schema.keys:
         mask = keys[name].is_null().to_numpy()
         if name != schema.episode and final_state is not None:
             mask = mask & ~final_state
         if mask.any():
-            empty[name] = int(mask.sum())
+            empty[name] = mask
     if empty:
-        raise FormatError(f"{source}: {_cells(empty)} Every row needs its episode, order and split columns.")
+        raise FormatError(
+            f"{source.path}: {empty_cells(empty, source)} Every row needs its episode, order and split "
+            "columns."
+        )
     others = [name for name in schema.keys if name != schema.order]
     return keys.with_columns(pl.col(name).fill_null(strategy="forward") for name in others)
 
 
-def _cells(counts: dict[str, int]) -> str:
-    listed = ", ".join(f"{name!r} in {count:,} rows" for name, count in counts.items())
-    return f"cells are empty: {listed}."
-
-
-def _groups(schema: Schema) -> dict[str, tuple[str, ...]]:
-    """Column of the log -> columns of the table that hold its numbers."""
-    single = {
-        "reward": schema.reward, "terminal": schema.terminated, "timeout": schema.truncated,
-        "done": schema.done, "propensity": schema.propensity,
-    }  # fmt: skip
-    groups = {"observation": schema.observation, "action": schema.action}
-    if len(schema.action_probabilities) > 1:
-        groups["action_probabilities"] = schema.action_probabilities
-    return groups | {name: (column,) for name, column in single.items() if column}
-
-
-def _numbers(table: pl.LazyFrame, schema: Schema, rows: int, source: str) -> dict[str, Array]:
-    """Every column of numbers as float32, read in batches; rows with an empty action are final states."""
-    groups, listed = _groups(schema), len(schema.action_probabilities) == 1
-    arrays = {name: np.zeros((rows, len(columns)), np.float32) for name, columns in groups.items()}
-    final_state, empty = np.zeros(rows, bool), dict.fromkeys(schema.numbers, 0)
-    expressions = [pl.col(name).cast(pl.Float32, strict=False) for name in schema.numbers]
-    if listed:
-        expressions.append(_lists(schema.action_probabilities[0], table))
-    start = 0
-    for batch in table.select(expressions).collect_batches(chunk_size=BATCH, engine="streaming"):
-        part = slice(start, start + batch.height)
-        start = part.stop
-        nulls = {
-            name: batch[name].is_null().to_numpy() for name in schema.numbers if batch[name].null_count()
-        }
-        if schema.episode is not None and all(name in nulls for name in schema.action):
-            final_state[part] = np.logical_and.reduce([nulls[name] for name in schema.action])
-        for name, mask in nulls.items():
-            empty[name] += int((mask if name in schema.observation else mask & ~final_state[part]).sum())
-        for group, names in groups.items():
-            block = arrays[group][part]
-            block[:] = batch.select(names).to_numpy(order="fortran")
-            for dimension, name in enumerate(names):
-                if name in nulls:
-                    block[nulls[name], dimension] = 0
-        if listed:
-            lists = _matrix(batch[schema.action_probabilities[0]], final_state[part], source)
-            arrays.setdefault("action_probabilities", np.zeros((rows, lists.shape[1]), np.float32))
-            _put(arrays["action_probabilities"], part, lists, source)
-    counts = {name: count for name, count in empty.items() if count}
-    if counts:
-        raise FormatError(f"{source}: {_cells(counts)} Fill them, drop the rows, or leave the column out.")
-    found = {name: array if name in WIDE else array[:, 0] for name, array in arrays.items()}
-    return found | ({"final_state": final_state} if final_state.any() else {})
-
-
-def _lists(name: str, table: pl.LazyFrame) -> pl.Expr:
-    """A column of lists, from lists or from text such as [0.2,0.8] or [0.2 0.8]."""
-    column = pl.col(name)
-    if table.collect_schema()[name] == pl.String:
-        inner = column.str.replace_all(r"[\[\]()]", " ").str.strip_chars()
-        column = inner.str.replace_all(r"[,;\s]+", ",").str.split(",")
-    return column.cast(pl.List(pl.Float32), strict=False)
-
-
-def _matrix(series: pl.Series, final_state: Array, source: str) -> Array:
-    """Lists of one length as a matrix; the empty ones of final states become zeros."""
-    lengths = series.list.len().fill_null(0).to_numpy()
-    width = int(lengths.max(initial=0))
-    wrong = (lengths != width) & ~((lengths == 0) & final_state)
-    values = series.explode(empty_as_null=False, keep_nulls=False).to_numpy()
-    if wrong.any() or values.size != int(lengths.sum()) or np.isnan(values).any():
-        raise FormatError(
-            f"{source}: column {series.name!r} must hold one list of {width} numbers per row, such "
-            f"as [0.2,0.8]; {int(wrong.sum()):,} rows of one batch of {len(wrong):,} do not."
-        )
-    matrix = np.zeros((len(lengths), width), np.float32)
-    matrix[lengths > 0] = values.reshape(-1, width) if width else 0
-    return matrix
-
-
-def _put(target: Array, part: slice, values: Array, source: str) -> None:
-    if values.shape[1] not in (0, target.shape[1]):
-        raise FormatError(
-            f"{source}: lists of action probabilities have {target.shape[1]} entries in some rows and "
-            f"{values.shape[1]} in others; every action needs its own entry in every row."
-        )
-    target[part, : values.shape[1]] = values
-
-
-def _check_final_states(columns: dict[str, Array], source: str) -> None:
+def _check_final_states(columns: dict[str, Array], source: str, places: Places) -> None:
     """A row with an empty action must be the last of its episode."""
     if "final_state" not in columns:
         return
     last = np.append(columns["episode"][1:] != columns["episode"][:-1], True)
     wrong = columns["final_state"] & ~last
     if wrong.any():
+        count, first = int(wrong.sum()), first_rows(wrong)
         raise FormatError(
-            f"{source}: the action is empty in {int(wrong.sum()):,} rows that are not the last of their "
-            f"episode (in order, first at rows {first_rows(wrong)}). Fill them in, or cut the episodes there."
+            f"{source}: the action is empty in {many(count, 'row')} that are not the last of their episode "
+            f"({places.say(first, more=count > len(first))}). Fill them in, or cut the episodes there."
         )
 
 
-def _action_space(schema: Schema, columns: dict[str, Array], source: str) -> Space | None:
-    """The declared space of actions; discrete actions become integers on the way."""
+def _action_space(schema: Schema, columns: dict[str, Array], source: Source) -> Space:
+    """The space of actions as the schema states it; discrete actions become integers on the way."""
     action = columns["action"]
     if schema.action_type == "continuous":
         if schema.action_bounds is None:
-            return None
+            return Box((action.shape[1],))
         low, high = ((bound,) * action.shape[1] for bound in schema.action_bounds)
         return Box((action.shape[1],), "float32", low, high)
-    wrong = (action[:, 0] < 0) | (action[:, 0] >= MAX_CHOICES) | (action[:, 0] % 1 != 0)
+    wrong = ~((action[:, 0] >= 0) & (action[:, 0] < MAX_CHOICES) & (action[:, 0] % 1 == 0))
     if wrong.any():
         raise FormatError(
-            f"{source}: discrete actions must be integers from 0 on, below {MAX_CHOICES:,}; "
-            f"{int(wrong.sum()):,} rows of {schema.action[0]!r} are not, first {action[wrong][0, 0]:g}. "
-            'Number the choices, or set action_type to "continuous".'
+            f"{source.path}: discrete actions must be integers from 0 on, below {MAX_CHOICES:,}; "
+            f"{schema.action[0]!r} is not in {source.where(wrong)}, first {action[wrong][0, 0]:.15g}. "
+            'Number the choices 0, 1, 2 …, or set action_type to "continuous" where they are amounts.'
         )
     columns["action"] = action[:, 0].astype(np.int32)
-    most = int(columns["action"].max()) + 1
+    most, taken = int(columns["action"].max()) + 1, len(np.unique(columns["action"]))
     probabilities = columns.get("action_probabilities")
-    return Discrete(most if probabilities is None else max(most, probabilities.shape[1]))
+    if probabilities is not None:
+        return Discrete(max(most, probabilities.shape[1]))
+    if most > max(MOST_CHOICES, SPARSE * taken):
+        raise FormatError(
+            f"{source.path}: {schema.action[0]!r} holds {taken:,} choices numbered up to {most - 1:,}: too "
+            "sparse for choices 0 to n - 1. Number them 0, 1, 2 … (and keep the table of names), or set "
+            "action_type to "
+            '"continuous" where they are amounts.'
+        )
+    return Discrete(most)
+
+
+def _said(schema: Schema, columns: dict[str, Array], text: Text | None) -> list[Finding]:
+    """What was read in a way that a person may not expect."""
+    found: list[Finding] = []
+    if text is not None and text.separator != ",":
+        decimals = ", decimals written with a comma" if text.decimal_comma else ""
+        message = f"Fields are separated by {SEPARATORS[text.separator]}s{decimals}."
+        found.append(Finding(id="separator-read", severity="info", count=1, message=message))
+    if schema.cost is not None:
+        cost = -columns["reward"]
+        message = (
+            f"The reward is minus {schema.cost!r}, a cost: a policy is to make it small, and returns are "
+            "sums of costs with the sign turned."
+        )
+        found.append(Finding(id="reward-is-minus-cost", severity="info", count=len(cost), message=message))
+        if cost.max(initial=0) <= 0 and cost.min(initial=0) < 0:
+            message = (
+                f"{schema.cost!r} is a cost that is never positive: its reward is -cost, so that the most "
+                "negative values are sought. Where negative numbers are the bad ones, name the column as "
+                "reward."
+            )
+            found.append(
+                Finding(id="cost-never-positive", severity="warning", count=len(cost), message=message)
+            )
+    return found

@@ -1,0 +1,161 @@
+"""How the rows of a table are divided and ordered, for a proposal: episodes, steps, flags of ends."""
+
+import polars as pl
+
+from suture.data.formats import evidence, roles
+from suture.data.formats.draft import Draft
+from suture.data.formats.schema import FLAGS
+
+NO_REASON = "no name says why they ended (where it was a failure or a goal, move it to terminated)"
+
+
+def find_episode(draft: Draft) -> None:
+    """A column of labels: by name, otherwise one whose values fill one block of rows each."""
+    named = [name for name in draft.named("episode") if _is_label(draft, name)]
+    if named:
+        chosen = max(named, key=lambda name: (_contiguous(draft, name), draft.head[name].n_unique()))
+    elif draft.used_as("propensity"):
+        return
+    else:
+        scored = {name: _label_score(draft, name) for name in draft.free()}
+        chosen = max(scored, key=scored.__getitem__, default=None)
+        if chosen is None or not scored[chosen]:
+            return
+        draft.note(f"{chosen!r} was guessed to be the episode: each of its values fills one block of rows.")
+    draft.use(chosen, "episode")
+    draft.label = draft.head[chosen]
+
+
+def _is_label(draft: Draft, name: str) -> bool:
+    """Whether a column labels groups of rows: no measured numbers, no flag that goes to and fro."""
+    series = draft.head[name]
+    if series.null_count() or series.n_unique() == draft.head.height:
+        return False
+    if series.dtype.is_float() and not draft.is_whole(name):
+        return False
+    if series.n_unique() > 2 or _contiguous(draft, name):
+        return True
+    steps = [draft.numbers[name] for name in draft.named("order") if name in draft.numbers]
+    return any(evidence.unique_within(step, series) and step.n_unique() < len(step) for step in steps)
+
+
+def _contiguous(draft: Draft, name: str) -> bool:
+    return evidence.blocks(draft.head[name]) == draft.head[name].n_unique()
+
+
+def _label_score(draft: Draft, name: str) -> int:
+    """How well the values of a column whose name says nothing look like labels; 0 for not at all."""
+    series = draft.head[name]
+    if _says_other(draft, name):
+        return 0
+    if not (series.dtype.is_integer() or series.dtype == pl.String) or series.null_count():
+        return 0
+    if not 3 <= series.n_unique() <= draft.head.height // 2 or not _contiguous(draft, name):
+        return 0
+    if any(
+        evidence.restarts(draft.numbers[other], series) for other in draft.free_numbers() if other != name
+    ):
+        return 3
+    if series.dtype == pl.String:
+        return 2
+    return int(evidence.counts(draft.numbers[name]) or roles.is_identifier(name))
+
+
+def _says_other(draft: Draft, name: str) -> bool:
+    """Whether a column's name says that it is something else than a label or a flag."""
+    known = draft.meaning[name] is not None or roles.cost_rank(name) is not None
+    return known or roles.hints(name, "action") or roles.hints(name, "reward")
+
+
+def find_order(draft: Draft) -> None:
+    """The column that grows within each episode: by name, otherwise by its values."""
+    label = draft.label
+    moments = {n: found for n in draft.free() if (found := evidence.moments(draft.head[n])) is not None}
+    disorder = {name: evidence.disorder(values, label) for name, values in moments.items()}
+    named = {n: (disorder[n], 0) for n in moments if draft.meaning[n] == "order"}
+    hinted = {n: (disorder[n], 1) for n in moments if roles.hints(n, "order") and not disorder[n]}
+    # Without episodes rows are decisions of their own: what falls is no time of theirs.
+    most = 2 if label is not None else 1
+    fit = {n: rank for n, rank in {**hinted, **named}.items() if rank[0] <= most or _is_time(draft, n)}
+    if fit:
+        chosen = min(fit, key=fit.__getitem__)
+        draft.use(chosen, "order")
+        if label is not None and disorder[chosen] > 0 and not evidence.unique_within(moments[chosen], label):
+            draft.note(_repeats(chosen, label.name))
+        return
+    if label is None:
+        return
+    growing = [n for n in draft.free_numbers() if draft.is_whole(n) and disorder[n] == 0]
+    if growing:
+        chosen = max(growing, key=lambda name: evidence.even(draft.numbers[name], label))
+        draft.use(chosen, "order")
+        draft.note(f"{chosen!r} was guessed to be the order: it grows within each episode.")
+        return
+    for name in named:
+        draft.note(_repeats(name, label.name))
+    draft.note("No column gives the order of steps: rows are taken as they stand in the file.")
+
+
+def _is_time(draft: Draft, name: str) -> bool:
+    return draft.label is None and name not in draft.numbers
+
+
+def _repeats(name: str, label: str) -> str:
+    return (
+        f"{name!r} repeats within values of {label!r}. If two columns together label an episode (a patient "
+        "and a visit, say), join them into one and name that one as episode."
+    )
+
+
+def find_flags(draft: Draft) -> None:
+    """Flags that are set on the last row of an episode only; their names say why it ended."""
+    for name in draft.free_numbers():
+        values, meaning = draft.numbers[name].fill_null(0), roles.flag(name)
+        if not evidence.is_flag(values):
+            continue
+        if meaning is None and (_says_other(draft, name) or not _ends_blocks(draft, values)):
+            continue
+        role, known = meaning or "done", draft.label is not None
+        taken = draft.used_as(role)
+        plain = roles.is_flag(name)
+        if _inside(draft, values) if known else not (plain or _ends_blocks(draft, values)):
+            draft.leave(name, "a flag of ends must be 1 on the last row of an episode and 0 elsewhere")
+        elif taken:
+            draft.leave(name, f"{taken[0]!r} is {role} already; join several flags into one column")
+        else:
+            draft.use(name, role)
+            if not plain:
+                why = "its name says that the environment ended" if role == "terminated" else NO_REASON
+                draft.note(
+                    f"{name!r} was taken as {role}: it is set on last rows of episodes only, and {why}."
+                )
+    _order_between_flags(draft)
+
+
+def _inside(draft: Draft, values: pl.Series) -> bool:
+    """Whether a flag is set on a row that is not the last of its episode."""
+    order = draft.used_as("order")
+    moment = evidence.moments(draft.head[order[0]]) if order else None
+    return draft.label is not None and evidence.set_inside(values, draft.label, moment)
+
+
+def _ends_blocks(draft: Draft, values: pl.Series) -> bool:
+    """Whether a flag is set several times, not mostly, and always where an episode or the order ends."""
+    if not 2 <= float(values.sum()) <= len(values) / 2:
+        return False
+    if draft.label is not None:
+        return not _inside(draft, values)
+    steps = [draft.numbers[name] for name in draft.named("order") if name in draft.numbers]
+    return any(evidence.restarts(step, evidence.pieces([values])) for step in steps)
+
+
+def _order_between_flags(draft: Draft) -> None:
+    """Where flags alone divide the rows: a step number that begins anew after each."""
+    flags = [draft.numbers[name] for role in FLAGS for name in draft.used_as(role)]
+    if draft.label is not None or draft.used_as("order") or not flags:
+        return
+    between = evidence.pieces(flags)
+    for name in draft.named("order"):
+        if name in draft.numbers and evidence.grows(draft.numbers[name], between):
+            draft.use(name, "order")
+            return

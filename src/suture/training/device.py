@@ -3,7 +3,8 @@
 import importlib.metadata
 import os
 import platform
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ import jax
 
 from suture.errors import OutOfBudget
 
+GROUP_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
+"""Version of control groups -> files of the limit and the usage, and what memory.stat calls droppable."""
 PACKAGES = ("suture", "jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
 
 
@@ -43,11 +49,51 @@ def _version(name: str) -> str:
 
 
 def memory_for_data() -> int:
-    """Half of the free memory of the device (of the host, on a CPU), in bytes."""
+    """Half of the memory that the device (on a CPU: the host) can still give, in bytes."""
     stats: dict[str, int] | None = jax.devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) // 2
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return available_memory() // 2
+
+
+def available_memory(root: Path = Path("/")) -> int:
+    """Bytes of the host's memory that this process can have.
+
+    On Linux: what the kernel calls available (free, and cached files that it can drop), or what the control
+    groups of the process leave, whichever is less. Elsewhere: free memory, or all, as the system tells.
+    root: where /proc and /sys lie.
+    """
+    said = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    known = [*_left_by_groups(root), *((int(said[1]) << 10,) if said else ())]
+    return min(known) if known else _pages() * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left_by_groups(root: Path) -> Iterator[int]:
+    """What each control group above this process (version 2 or 1) leaves of its limit."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        names = GROUP_FILES[1 if controllers else 2]
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            place = root.joinpath("sys/fs/cgroup", *(("memory",) if controllers else ()), *parts[:depth])
+            limit, used = (_text(place / name).strip() for name in names[:2])
+            cached = re.search(rf"^{names[2]} (\d+)", _text(place / "memory.stat"), re.MULTILINE)
+            if limit.isdecimal() and used.isdecimal():
+                yield max(0, int(limit) - int(used) + (int(cached[1]) if cached else 0))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _pages() -> int:
+    name = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    return os.sysconf(name)
 
 
 @contextmanager

@@ -156,6 +156,8 @@ def train(arguments: list[str]) -> int:
 def _train(kind: Any, chosen: Any) -> int:
     from suture.cli.progress import Bar
     from suture.data.load import load
+    from suture.data.summary import summarise
+    from suture.report.inspection import brief
     from suture.training.settings import Settings
     from suture.training.sweep import Sweep
     from suture.training.train import train
@@ -165,6 +167,8 @@ def _train(kind: Any, chosen: Any) -> int:
     sweep = Sweep(algorithm, seeds=options.seeds, seed=options.seed, **parse_sweep(options.sweep))
     data = load(chosen.data, schema=chosen.log.schema, reading=chosen.log.reading)
     with Bar(kind.name) as watch:
+        for line in brief(summarise(data), str(chosen.data)):
+            watch.say(line)
         run = train(sweep, data, out=options.out, resume=options.resume, settings=settings, watch=watch,
                     behaviour=options.behaviour, same_device=options.same_device)  # fmt: skip
     print(run.path)

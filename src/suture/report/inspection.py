@@ -29,6 +29,20 @@ def render(summary: Mapping[str, Any], source: str) -> RenderableType:
     )
 
 
+def brief(summary: Mapping[str, Any], source: str) -> list[str]:
+    """A summary in one line, and a line for each warning: what a person should know before training."""
+    counts = ", ".join(f"{summary[key]:,} {key}" for key in ("terminated", "truncated", "unfinished"))
+    lines = [
+        f"{source}: {summary['transitions']:,} transitions in {summary['episodes']:,} episodes ({counts})."
+    ]
+    lines += [
+        f"warning {finding['id']}: {' '.join(finding['message'].split())}"
+        for finding in summary["findings"]
+        if finding["severity"] == "warning"
+    ]
+    return [plain(line).plain for line in lines]
+
+
 def plain(text: str) -> Text:
     """Text of a file's making: neither markup nor control characters reach the terminal."""
     return Text("".join(character if character.isprintable() else "\ufffd" for character in text))

@@ -8,6 +8,7 @@ import numpy as np
 
 from suture import spaces
 from suture.data.normalise import Normaliser
+from suture.data.places import Names
 from suture.errors import RefusedInput
 from suture.keys import key_for
 from suture.nets.policies import Policy
@@ -36,8 +37,8 @@ class TrainedPolicies:
     """
 
     def __init__(self, policies: Policy, normaliser: Normaliser, observation: Space, action: Space,
-                 *, chunk: int = 1):  # fmt: skip
-        self.policies, self.normaliser, self.chunk = policies, normaliser, chunk
+                 *, chunk: int = 1, names: Names | None = None):  # fmt: skip
+        self.policies, self.normaliser, self.chunk, self.names = policies, normaliser, chunk, names or {}
         self.observation_space, self.action_space = observation, action
 
     def __len__(self) -> int:
@@ -65,7 +66,9 @@ class TrainedPolicy:
             raise RefusedInput(f"The run has members 0 to {len(all_members) - 1}, not {member}.")
         one = jax.tree.map(lambda leaf: leaf[member : member + 1], all_members.policies)
         space, action = all_members.observation_space, all_members.action_space
-        self._one = TrainedPolicies(one, all_members.normaliser, space, action, chunk=all_members.chunk)
+        self._one = TrainedPolicies(
+            one, all_members.normaliser, space, action, chunk=all_members.chunk, names=all_members.names
+        )
 
     @property
     def observation_space(self) -> Space:
@@ -76,6 +79,16 @@ class TrainedPolicy:
     def action_space(self) -> Space:
         """What `act` returns."""
         return self._one.action_space
+
+    @property
+    def observation_names(self) -> tuple[str, ...] | None:
+        """The log's names of what `act` takes, in its order; None where the log had none."""
+        return self._one.names.get("observation")
+
+    @property
+    def action_names(self) -> tuple[str, ...] | None:
+        """The log's names of what `act` returns, in its order; None where the log had none."""
+        return self._one.names.get("action")
 
     def act(self, observation: Any, *, sample: bool = False, seed: int = 0) -> HostArray:
         """The action for one observation, or a batch of actions for a batch of observations.

@@ -2,7 +2,7 @@
 
 run/
   config.json      the algorithm, its members and settings, and the behaviour that it was given
-  dataset.json     fingerprint, spaces, split and scales of what it learned from
+  dataset.json     fingerprint, spaces, names of columns, schema, split and scales of what it learned from
   versions.json    packages and device
   metrics.jsonl    one object a line: step, member, seconds, updates_per_second, then the metrics
   checkpoints/     step-000000004000/ ...
@@ -22,6 +22,7 @@ from suture import config, spaces
 from suture.algorithms.base import Algorithm, Spec
 from suture.algorithms.table import algorithm_named
 from suture.data.normalise import Normaliser
+from suture.data.places import Names
 from suture.errors import RunMismatch
 from suture.storage import atomic, manifest
 from suture.training import checkpoint
@@ -49,6 +50,8 @@ class Recipe:
     reward_limit: float | None
     split: dict[str, Any]
     behaviour: dict[str, Any] | None = None
+    names: Names = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
+    schema: dict[str, Any] | None = None
 
     @property
     def algorithm(self) -> Algorithm[Any]:
@@ -109,6 +112,8 @@ class Recipe:
             "split": self.split,
             "normaliser": self.normaliser.to_json(),
             "reward_limit": self.reward_limit,
+            "names": {path: list(columns) for path, columns in self.names.items()},
+            "schema": self.schema,
         }
 
 
@@ -147,6 +152,8 @@ def read_recipe(path: Path, kind: type[Algorithm[Any]] | None = None) -> Recipe:
             reward_limit=data["reward_limit"],
             split=data["split"],
             behaviour=made.get("behaviour"),
+            names={path: tuple(columns) for path, columns in dict(data.get("names", {})).items()},
+            schema=data.get("schema"),
         )
     except (KeyError, TypeError) as error:
         raise RunMismatch(f"{path}: config.json or dataset.json lacks {error}. Restore the file.") from error
@@ -224,7 +231,7 @@ class Run:
         recipe = self.recipe
         return TrainedPolicies(
             policies, recipe.normaliser, recipe.observation, recipe.action,
-            chunk=self.algorithm.decision_steps,
+            chunk=self.algorithm.decision_steps, names=recipe.names,
         )  # fmt: skip
 
     def member(self, index: int) -> TrainedPolicy:

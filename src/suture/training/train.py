@@ -101,7 +101,7 @@ def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPa
     return Recipe(
         sweep=sweep, settings=settings, source=data.source, fingerprint=train_part.dataset.fingerprint,
         observation=data.observation_space, action=data.action_space,
-        normaliser=normaliser, reward_limit=limit,
+        normaliser=normaliser, reward_limit=limit, names=data.names, schema=data.schema,
         split={
             "by": settings.split_by, "fraction": settings.validation, "seed": sweep.seed,
             "train_episodes": train_part.dataset.episodes,

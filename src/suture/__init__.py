@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from suture.algorithms.bcq import BCQ
     from suture.algorithms.bear import BEAR
     from suture.algorithms.brac import BRAC
+    from suture.algorithms.cql import CQL, CalQL
     from suture.algorithms.crr import CRR
+    from suture.algorithms.edac import EDAC, SACN
     from suture.algorithms.fql import FQL
     from suture.algorithms.ifql import IFQL
     from suture.algorithms.iql import IQL
     from suture.algorithms.qlearning import DQN, QTOpt
     from suture.algorithms.rebrac import ReBRAC
+    from suture.algorithms.sac import SAC
     from suture.algorithms.td3 import TD3
     from suture.algorithms.td3_bc import TD3BC
     from suture.data.dataset import Dataset
@@ -45,14 +48,19 @@ __all__ = [
     "BCQ",
     "BEAR",
     "BRAC",
+    "CQL",
     "CRR",
     "DQN",
+    "EDAC",
     "FQL",
     "IFQL",
     "IQL",
+    "SAC",
+    "SACN",
     "TD3",
     "TD3BC",
     "Algorithm",
+    "CalQL",
     "Dataset",
     "FilteredBC",
     "Outcome",
@@ -75,6 +83,8 @@ _HOMES = {
     "algorithms.bcq": ("BCQ",),
     "algorithms.bear": ("BEAR",),
     "algorithms.brac": ("BRAC",),
+    "algorithms.cql": ("CQL", "CalQL"),
+    "algorithms.edac": ("EDAC", "SACN"),
     "algorithms.fql": ("FQL",),
     "algorithms.ifql": ("IFQL",),
     "algorithms.iql": ("IQL",),
@@ -83,6 +93,7 @@ _HOMES = {
     "algorithms.awr": ("AWR",),
     "algorithms.crr": ("CRR",),
     "algorithms.rebrac": ("ReBRAC",),
+    "algorithms.sac": ("SAC",),
     "algorithms.td3": ("TD3",),
     "algorithms.td3_bc": ("TD3BC",),
     "data.dataset": ("Dataset",),

@@ -36,6 +36,7 @@ from suture.spaces import Discrete, Space
 
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 Net = TypeVar("Net")
+Aux = TypeVar("Aux")
 S = TypeVar("S")
 
 
@@ -60,6 +61,20 @@ class Batch(eqx.Module):
     next_action_known: Float[Array, " batch"] | None = None
     return_to_go: Float[Array, " batch"] | None = None
     known: Float[Array, " batch window"] | None = None
+
+    def with_known_next(self) -> "Batch":
+        """Where an episode truly ended, the observation stands for the next one too.
+
+        For methods that ask a policy there as well: what is recorded after a true end must not matter.
+        """
+        assert self.discount is not None
+        goes_on = self.discount > 0
+
+        def pick(after: Array, now: Array) -> Array:
+            return jnp.where(goes_on.reshape(-1, *(1,) * (now.ndim - 1)), after, now)
+
+        known = jax.tree.map(pick, self.next_observation, self.observation)
+        return eqx.tree_at(lambda batch: batch.next_observation, self, known)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,12 +102,12 @@ class Trainable(eqx.Module, Generic[Net]):
         return Trainable(net, optimiser.init(eqx.filter(net, eqx.is_inexact_array)))
 
     def descend(
-        self, loss: Callable[[Net], tuple[Array, Metrics]], optimiser: optax.GradientTransformation
-    ) -> tuple["Trainable[Net]", Metrics]:
-        """One optimiser step down `loss(net) -> (scalar, metrics)`."""
-        gradients, metrics = eqx.filter_grad(loss, has_aux=True)(self.net)
+        self, loss: Callable[[Net], tuple[Array, Aux]], optimiser: optax.GradientTransformation
+    ) -> tuple["Trainable[Net]", Aux]:
+        """One optimiser step down `loss(net) -> (scalar, metrics or whatever else was computed)`."""
+        gradients, computed = eqx.filter_grad(loss, has_aux=True)(self.net)
         updates, state = optimiser.update(gradients, self.optimiser)
-        return Trainable(eqx.apply_updates(self.net, updates), state), metrics
+        return Trainable(eqx.apply_updates(self.net, updates), state), computed
 
 
 def follow(target: Net, source: Net, rate: float | Array) -> Net:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ from suture.spaces import Box
 
 S = TypeVar("S")
 C = TypeVar("C", bound=Critic)
+Asked: TypeAlias = tuple[Float[Array, " members batch"], Array | float, Metrics]
+"""Values of the logged actions, what a penalty adds to the loss, and metrics."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,22 +102,20 @@ class CriticBased(Algorithm[S]):
         critic: Trainable[C],
         batch: Batch,
         target: Float[Array, " batch"],
-        penalty: Callable[[C, Float[Array, " members batch"]], tuple[Array, Metrics]] | None = None,
+        ask: Callable[[C], Asked] | None = None,
         regression: Callable[[Array, Array], Array] = lambda q, target: squared_loss(target - q),
     ) -> tuple[Trainable[C], Metrics]:
         """One step of every critic towards a target, the losses summed over the ensemble.
 
-        penalty: what is added to the loss, from the network and its answers to the batch.
+        ask: what the network answers to the batch, and what is added to the loss; in one function, so that
+        a penalty can share what the answers cost.
         regression: the mean loss of answers (members, batch) against targets (batch,).
         """
 
         def loss(net: C) -> tuple[Array, Metrics]:
-            q = net(batch.observation, batch.action)
+            q, added, more = ask(net) if ask else (net(batch.observation, batch.action), 0.0, {})
             value = len(q) * regression(q, target)
             metrics = scalars(critic_loss=value, critic_mean=q.mean(), value_max_abs=jnp.abs(target).max())
-            if penalty is None:
-                return value, metrics
-            added, more = penalty(net, q)
             return value + added, metrics | more
 
         return critic.descend(loss, self.critic_optimiser())

@@ -5,9 +5,9 @@ from typing import Any
 from suture.config import bounded
 
 
-def discount(default: float = 0.99) -> Any:
-    """The discount factor."""
-    return bounded(default, at_least=0.0, at_most=1.0, help="gamma, per step")
+def discount(default: float = 0.99, *, traced: bool = True) -> Any:
+    """The discount factor.   traced: False where columns that are made before the program hold it too."""
+    return bounded(default, at_least=0.0, at_most=1.0, traced=traced, help="gamma, per step")
 
 
 def target_rate(default: float = 0.005) -> Any:

@@ -9,12 +9,15 @@ from suture.algorithms.bc import BC, FilteredBC
 from suture.algorithms.bcq import BCQ
 from suture.algorithms.bear import BEAR
 from suture.algorithms.brac import BRAC
+from suture.algorithms.cql import CQL, CalQL
 from suture.algorithms.crr import CRR
+from suture.algorithms.edac import EDAC, SACN
 from suture.algorithms.fql import FQL
 from suture.algorithms.ifql import IFQL
 from suture.algorithms.iql import IQL
 from suture.algorithms.qlearning import DQN, QTOpt
 from suture.algorithms.rebrac import ReBRAC
+from suture.algorithms.sac import SAC
 from suture.algorithms.td3 import TD3
 from suture.algorithms.td3_bc import TD3BC
 from suture.config import nearest
@@ -35,8 +38,13 @@ ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
         BCQ,
         BEAR,
         BRAC,
+        CQL,
+        CalQL,
         CRR,
+        EDAC,
         ReBRAC,
+        SAC,
+        SACN,
         TD3,
         TD3BC,
     )

@@ -95,10 +95,22 @@ class ContinuousCritic(NetworkCritic):
         return self.mlp.layers[0].weight.shape[-2] - self.encoder.size
 
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
-        features = self.encoder(observation)
+        return self.of_features(self.encoder(observation), action)
+
+    def of_features(
+        self, features: Float[Array, "batch features"], action: Array
+    ) -> Float[Array, " members *batch"]:
+        """What a call answers, for an observation that is encoded already."""
         if action.ndim == features.ndim:
             return self.mlp(jnp.concatenate([features, action], axis=-1))[..., 0]
         return self.mlp.of_two(features, action)[..., 0]
+
+    def of_own(
+        self, features: Float[Array, "batch features"], action: Float[Array, "members batch dimensions"]
+    ) -> Float[Array, "members batch"]:
+        """Each member's value of an action of its own: for the gradients of all members at once."""
+        features = jnp.broadcast_to(features, (len(action), *features.shape))
+        return self.mlp(jnp.concatenate([features, action], axis=-1))[..., 0]
 
 
 class DiscreteCritic(NetworkCritic):

@@ -65,6 +65,17 @@ def soft_value(
     return temperature * jax.nn.logsumexp(log_behaviour + q / temperature, axis=-1)
 
 
+def with_entropy(
+    q: Float[Array, "*batch"], log_prob: Float[Array, "*batch"], temperature: float | Array
+) -> Float[Array, "*batch"]:
+    """`q - temperature * log_prob`: its mean under the policy is the value with the entropy as a reward.
+
+    q: of actions that the policy draws, in reward units.   log_prob: of them, in nats.
+    Source: Haarnoja et al. 2018 (arXiv:1812.05905), eq. 3.
+    """
+    return q - temperature * log_prob
+
+
 def mixed_maximum(
     q: Float[Array, "members samples *batch"], pessimism: float | Array
 ) -> Float[Array, "*batch"]:

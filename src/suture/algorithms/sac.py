@@ -1,0 +1,146 @@
+"""Soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905), and what the methods built on it share.
+
+The policy is rewarded for its entropy, at a temperature that is learned so that the entropy reaches a target.
+Nothing keeps it near the log: offline it is the naive baseline, whose values run away. Policy, critics and
+temperature all move from the networks before the update, so that each is asked once about each observation.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import ClassVar, TypeAlias, TypeVar
+
+import equinox as eqx
+import jax
+from jaxtyping import Array
+
+from suture.algorithms import fields
+from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
+from suture.algorithms.critic_based import Asked, CriticBased
+from suture.algorithms.multiplier import Multiplier, multiplier, rise
+from suture.config import bounded
+from suture.keys import Key
+from suture.nets.critics import Critic, critic_for
+from suture.nets.distributions import Categorical, Distribution
+from suture.nets.drawn import Drawn, draw
+from suture.nets.optimiser import adam
+from suture.nets.policies import Policy, policy_for
+from suture.objectives.returns import one_step_target, with_entropy
+
+PAPER = "Haarnoja et al. 2018 (arXiv:1812.05905)"
+CHOICES = "Christodoulou 2019 (arXiv:1910.07207)"
+NEAR_UNIFORM = 0.98
+S = TypeVar("S")
+Asking: TypeAlias = Callable[[Critic, Distribution, Distribution, Key], Asked]
+"""How critics are asked, given the policy at the observations and at the next ones, and a key."""
+
+
+class SACState(eqx.Module):
+    """The critics, their slow copy, the policy, and the temperature of its entropy."""
+
+    critic: Trainable[Critic]
+    target_critic: Critic
+    actor: Trainable[Policy]
+    temperature: Trainable[Multiplier]
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftActorCritic(CriticBased[S]):
+    """A stochastic policy that climbs the critics, with its entropy as a further reward."""
+
+    entropy_backup: bool = bounded(
+        True, source=PAPER, help="the entropy of later steps counts in values; if not, only in the policy"
+    )
+    target_entropy: float | None = bounded(
+        None, traced=True, unit="nats", source=f"{PAPER}; {CHOICES}",
+        help="the entropy that the temperature is learned for; None: minus the dimensions of the action, or "
+        "0.98 of the largest entropy of choices",
+    )  # fmt: skip
+    initial_temperature: float = bounded(1.0, above=0.0, unit="reward / nat", help="it is learned from here")
+    actor_learning_rate: float = fields.learning_rate("the policy", source=PAPER)
+    temperature_learning_rate: float = fields.learning_rate("the temperature", source=PAPER)
+
+    def soft_init(self, spec: Spec, key: Key) -> SACState:
+        """Critics, policy and temperature before the first update."""
+        key_critic, key_actor = jax.random.split(key)
+        observation, action, norm = spec.observation, self.decision_space(spec), self.layer_norm
+        critic = critic_for(observation, action, self.hidden, self.critics, key_critic, layer_norm=norm)
+        policy = policy_for(observation, action, "tanh_gaussian", self.hidden, key_actor)
+        return SACState(
+            Trainable.of(critic, self.critic_optimiser()),
+            critic,
+            Trainable.of(policy, adam(self.actor_learning_rate)),
+            multiplier(self.initial_temperature, adam(self.temperature_learning_rate)),
+        )
+
+    def soft_update(
+        self, state: SACState, batch: Batch, key: Key, ask: Asking | None = None
+    ) -> tuple[SACState, Metrics]:
+        """One step of everything.   ask: how the critics are asked in their loss, where it has a penalty."""
+        assert batch.reward is not None
+        assert batch.discount is not None
+        assert batch.next_observation is not None
+        key_now, key_next, key_ask = jax.random.split(key, 3)
+
+        def loss(policy: Policy) -> tuple[Array, tuple[Distribution, Array, Array]]:
+            now = policy(batch.observation)
+            drawn = draw(now, key_now)
+            value = self.actor_loss(state, batch, now, drawn)
+            return value, (now, value, -drawn.mean(drawn.log_prob).mean())
+
+        actor, (now, actor_loss, entropy) = state.actor.descend(loss, adam(self.actor_learning_rate))
+        following = state.actor.net(batch.next_observation)
+        next_value = self.next_value(state, batch, following, key_next)
+        target = one_step_target(batch.reward, self.discount * batch.discount, next_value)
+        asked = (lambda net: ask(net, now, following, key_ask)) if ask else None
+        critic, metrics = self.fit_critic(state.critic, batch, target, asked)
+        lacking = self.entropy_target(now, state.critic.net.action_size) - entropy
+        after = SACState(
+            critic,
+            follow(state.target_critic, critic.net, self.target_rate),
+            actor,
+            rise(state.temperature, lacking, adam(self.temperature_learning_rate)),
+        )
+        return after, metrics | scalars(
+            actor_loss=actor_loss, policy_entropy=entropy, policy_temperature=state.temperature.net(),
+            value_mean=next_value.mean(),
+        )  # fmt: skip
+
+    def actor_loss(self, state: SACState, batch: Batch, now: Distribution, drawn: Drawn) -> Array:
+        """What the policy descends: minus the pessimistic value of its actions, and of its entropy."""
+        q = self.pessimistic(state.critic.net(batch.observation, drawn.action))
+        return -drawn.mean(with_entropy(q, drawn.log_prob, state.temperature.net())).mean()
+
+    def next_value(self, state: SACState, batch: Batch, following: Distribution, key: Key) -> Array:
+        """The value of the next observations, (batch,), by the slow critics."""
+        assert batch.next_observation is not None
+        drawn = draw(following, key)
+        q = self.pessimistic(state.target_critic(batch.next_observation, drawn.action))
+        temperature = state.temperature.net() if self.entropy_backup else 0.0
+        return drawn.mean(with_entropy(q, drawn.log_prob, temperature))
+
+    def entropy_target(self, now: Distribution, size: int) -> float | Array:
+        """The entropy that the temperature is learned for.   size: choices, or dimensions of the action."""
+        if self.target_entropy is not None:
+            return self.target_entropy
+        return NEAR_UNIFORM * math.log(size) if isinstance(now, Categorical) else -float(size)
+
+
+class SoftPolicy(SoftActorCritic[SACState]):
+    """Soft actor-critics whose state is no more than that."""
+
+    def init(self, spec: Spec, key: Key) -> SACState:
+        return self.soft_init(spec, key)
+
+    def policy(self, state: SACState) -> Policy:
+        return state.actor.net
+
+
+@dataclasses.dataclass(frozen=True)
+class SAC(SoftPolicy):
+    """Soft actor-critic on the log as it is: the naive baseline."""
+
+    name: ClassVar[str] = "sac"
+
+    def update(self, state: SACState, batch: Batch, key: Key) -> tuple[SACState, Metrics]:
+        return self.soft_update(state, batch, key)

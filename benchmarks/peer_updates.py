@@ -1,4 +1,4 @@
-"""d3rlpy's side of `updates.py`: answers each line "bc|iql UPDATES" with its updates a second.
+"""d3rlpy's side of `updates.py`: answers each line "METHOD UPDATES" with its updates a second.
 
 Runs in the peer's own environment. An update is what d3rlpy's `fit` does: sample a batch, update. Of one
 and two threads the faster is used, found on the first request.
@@ -37,21 +37,38 @@ def rate(algorithm, data, updates):
     return updates / (time.perf_counter() - began)
 
 
+def configs():
+    """Each method with the work of ours: two critics, equal samples, no warm-up phase."""
+    algos = d3rlpy.algos
+    return {
+        "bc": algos.BCConfig(batch_size=BATCH),
+        "iql": algos.IQLConfig(batch_size=BATCH),
+        "sac": algos.SACConfig(batch_size=BATCH),
+        "td3_bc": algos.TD3PlusBCConfig(batch_size=BATCH),
+        "rebrac": algos.ReBRACConfig(batch_size=BATCH),
+        "awac": algos.AWACConfig(batch_size=BATCH),
+        "crr": algos.CRRConfig(batch_size=BATCH, n_critics=2, n_action_samples=4),
+        "cql": algos.CQLConfig(batch_size=BATCH),
+        "cal_ql": algos.CalQLConfig(batch_size=BATCH),
+        "bear": algos.BEARConfig(batch_size=BATCH, warmup_steps=0),
+        "bcq": algos.BCQConfig(batch_size=BATCH, n_action_samples=10),
+    }
+
+
 def main():
     """Answer until standard input ends."""
-    data = buffer(int(sys.argv[1]))
-    configs = {"bc": d3rlpy.algos.BCConfig, "iql": d3rlpy.algos.IQLConfig}
+    data, known = buffer(int(sys.argv[1])), configs()
     made, threads = {}, {}
     for line in sys.stdin:
         name, updates = line.split()
         if name not in made:
-            made[name] = configs[name](batch_size=BATCH).create(device="cpu:0")
+            made[name] = known[name].create(device="cpu:0")
             made[name].build_with_dataset(data)
             trial = {}
             for count in (1, 2):
                 torch.set_num_threads(count)
-                rate(made[name], data, 10)
-                trial[count] = rate(made[name], data, 50)
+                rate(made[name], data, 3)
+                trial[count] = rate(made[name], data, 10)
             threads[name] = max(trial, key=trial.get)
         torch.set_num_threads(threads[name])
         print("rate", rate(made[name], data, int(updates)), flush=True)

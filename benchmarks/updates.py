@@ -1,15 +1,15 @@
-"""Updates a second of BC and IQL: ours, d3rlpy 2.8.1 and what the machine's matrix products allow.
+"""Updates a second of each method: ours, d3rlpy 2.8.1 and what the machine's matrix products allow.
 
-    python benchmarks/updates.py [--quick] [--json FILE]
+    python benchmarks/updates.py [--quick] [--methods bc iql ...] [--json FILE]
 
-Both sides: two hidden layers of 256, batch 256, 17 observations, 6 actions, 1M rows, batches sampled at
-random within the measured time. The limit is the arithmetic of one update (`operations`) at the best
-float32 matrix-product rate measured in the same round. The peer answers from a process of its own
-(`peer_updates.py` in `.peer`, which `make bench` builds); contestants take turns.
+Both sides: two hidden layers of 256 (behaviour models too), batch 256, 17 observations, 6 actions, 1M rows,
+batches sampled at random within the measured time, equal numbers of sampled actions, no warm-up phase. The
+limit is the arithmetic that one update cannot avoid (`_arithmetic.py`) at the best float32 matrix-product rate
+measured in the same round. The peer answers from a process of its own (`peer_updates.py` in `.peer`, which
+`make bench` builds); contestants take turns.
 """
 
 import dataclasses
-import itertools
 import os
 import subprocess
 import time
@@ -21,55 +21,61 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from _arithmetic import ACTION, BATCH, HIDDEN, OBSERVATION, performed, spec_of, unavoidable
 from _bench import Options, Row, alternate, gemm_limit, show, write_rows
 
-from suture.algorithms.base import Algorithm, Spec
-from suture.algorithms.bc import BC
-from suture.algorithms.iql import IQL
+from suture.algorithms.base import Algorithm
+from suture.algorithms.table import ALGORITHMS
 from suture.data.stage import Column, Rows
-from suture.spaces import Box
 from suture.training.program import Members, Program
 
 HERE = Path(__file__).resolve().parent
-OBSERVATION, ACTION, HIDDEN, BATCH = 17, 6, (256, 256), 256
 SHAPES = ((256, 256, 256), (1024, 1024, 1024))
+SETTINGS: dict[str, dict[str, Any]] = {
+    "bc": {"head": "deterministic"},
+    "iql": {},
+    "sac": {},
+    "td3_bc": {},
+    "rebrac": {"layer_norm": False},
+    "awac": {},
+    "crr": {},
+    "cql": {},
+    "cal_ql": {},
+    "bear": {"behaviour_hidden": HIDDEN, "warm_up": 0},
+    "bcq": {"behaviour_hidden": HIDDEN},
+}
+"""What makes a method's work equal to the peer's, beside widths and batch."""
+GOALS = {
+    "bc": (4.0, 0.5), "iql": (3.0, 0.75), "sac": (4.0, 0.65), "td3_bc": (2.4, 0.65), "rebrac": (2.4, 0.65),
+    "awac": (2.4, 0.65), "crr": (2.0, 0.65), "cql": (1.7, 0.65), "cal_ql": (1.7, 0.65), "bear": (2.0, 0.65),
+    "bcq": (1.7, 0.65),
+}  # fmt: skip
+"""Method -> times the peer, and share of the limit, that are aimed at."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Options):
-    """Updates a second of BC and IQL, beside d3rlpy and the machine's limit."""
+    """Updates a second, beside d3rlpy and the machine's limit."""
 
+    methods: tuple[str, ...] = tuple(SETTINGS)
+    """Which methods."""
     rows: int = 1_000_000
     """Transitions in memory."""
     rounds: int = 9
     """Turns of each contestant."""
-    updates: int = 400
-    """Updates of ours in a turn; the peer does a quarter."""
-
-
-def products(inputs: int, outputs: int) -> tuple[int, int]:
-    """Multiplications of one network for one row: forward, and backward (no gradient of the input)."""
-    sizes = (inputs, *HIDDEN, outputs)
-    layers = [a * b for a, b in itertools.pairwise(sizes)]
-    return sum(layers), 2 * sum(layers) - layers[0]
-
-
-def operations(name: str) -> float:
-    """Floating-point operations (two a multiplication) of the matrix products of one update."""
-    actor, q, v = products(OBSERVATION, ACTION), products(OBSERVATION + ACTION, 1), products(OBSERVATION, 1)
-    if name == "bc":
-        return 2.0 * BATCH * sum(actor)
-    # IQL: V trained, then asked for s and s'; two critics trained and two targets asked; the policy trained
-    return 2.0 * BATCH * (sum(v) + 2 * v[0] + 2 * sum(q) + 2 * q[0] + sum(actor))
+    seconds: float = 1.0
+    """Length of a turn."""
 
 
 def rows_of(algorithm: Algorithm[Any], count: int) -> Rows:
     """Random transitions, packed as the product packs them."""
-    sizes = {"observation": (OBSERVATION,), "next_observation": (OBSERVATION,), "action": (ACTION,)}
-    sizes |= {"reward": (), "discount": ()}
+    sizes: dict[str, tuple[int, ...]] = {
+        "observation": (OBSERVATION,), "next_observation": (OBSERVATION,), "action": (ACTION,),
+        "next_action": (ACTION,), "next_action_known": (), "reward": (), "discount": (), "return_to_go": (),
+    }  # fmt: skip
     columns, start = list[Column](), 0
     for name, shape in sizes.items():
-        if name in algorithm.needs:
+        if name.removesuffix("_known") in algorithm.needs:
             columns.append(Column(name, shape, start))
             start += columns[-1].size
     packed = np.random.default_rng(0).uniform(-1, 1, (count, start)).astype(np.float32)
@@ -79,45 +85,50 @@ def rows_of(algorithm: Algorithm[Any], count: int) -> Rows:
 class Ours:
     """Our program, which measures its own turns."""
 
-    def __init__(self, algorithm: Algorithm[Any], rows: int, updates: int):
-        box = Box((OBSERVATION,)), Box((ACTION,), low=(-1.0,) * ACTION, high=(1.0,) * ACTION)
-        spec = Spec(observation=box[0], action=box[1])
-        self.program = Program(algorithm, spec, rows, streamed=False, continue_diverged=True)
-        self.rows, self.updates = rows_of(algorithm, rows), updates
+    def __init__(self, algorithm: Algorithm[Any], rows: int, seconds: float):
+        self.program = Program(algorithm, spec_of(), rows, streamed=False, continue_diverged=True)
+        self.rows, self.seconds = rows_of(algorithm, rows), seconds
         self.members = Members(seeds=np.zeros(1, np.uint32), fields={})
         began = time.perf_counter()
         self.state = jax.block_until_ready(self.program.init(self.members))
-        self._run(1)
+        self.run(1)
         self.compile_seconds = time.perf_counter() - began
+        self.updates = 20
 
-    def _run(self, count: int) -> None:
+    def run(self, count: int) -> None:
+        """Do `count` updates."""
         self.state, _ = self.program.run(self.state, self.members, self.rows, 0, count)
         jax.block_until_ready(self.state)
 
     def turn(self) -> float:
         """Updates a second over one turn."""
         began = time.perf_counter()
-        self._run(self.updates)
-        return self.updates / (time.perf_counter() - began)
+        self.run(self.updates)
+        rate = self.updates / (time.perf_counter() - began)
+        self.updates = max(5, round(rate * self.seconds))
+        return rate
 
 
 class Peer:
     """d3rlpy in its own process: a line in (name and updates), a line out (updates a second)."""
 
-    def __init__(self, rows: int):
+    def __init__(self, rows: int, seconds: float):
         python = os.environ.get("SUTURE_PEER", HERE.parent / ".peer" / "bin" / "python")
         command = [str(python), str(HERE / "peer_updates.py"), str(rows)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.seconds, self.updates = seconds, dict[str, int]()
 
-    def turn(self, name: str, updates: int) -> float:
+    def turn(self, name: str) -> float:
         """Updates a second over one turn."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{name} {updates}\n")
+        self.process.stdin.write(f"{name} {self.updates.get(name, 5)}\n")
         self.process.stdin.flush()
         for line in self.process.stdout:  # d3rlpy logs to standard output
             if line.startswith("rate "):
-                return float(line.split()[1])
+                rate = float(line.split()[1])
+                self.updates[name] = max(5, round(rate * self.seconds))
+                return rate
         raise RuntimeError("The peer's process ended: run peer_updates.py by itself to see why.")
 
     def close(self) -> None:
@@ -126,37 +137,47 @@ class Peer:
         self.process.wait()
 
 
-def contest(algorithm: Algorithm[Any], peer: Peer | None, settings: Settings) -> Row:
+def contest(name: str, peer: Peer | None, settings: Settings) -> Row:
     """One method's row."""
-    ours, name = Ours(algorithm, settings.rows, settings.updates), algorithm.name
+    algorithm = ALGORITHMS[name](hidden=HIDDEN, batch_size=BATCH, **SETTINGS[name])  # type: ignore[call-arg]
+    ours = Ours(algorithm, settings.rows, settings.seconds)
     contestants: dict[str, Callable[[], float]] = {
         "ours": ours.turn,
-        "limit": lambda: gemm_limit(SHAPES) / operations(name),
+        "limit": lambda: gemm_limit(SHAPES) / unavoidable(name),
     }
     if peer is not None:
-        contestants["peer"] = lambda: peer.turn(name, settings.updates // 4)
+        contestants["peer"] = lambda: peer.turn(name)
     rates = alternate(contestants, rounds=settings.rounds)
-    return Row.of(name, rates, compile_seconds=ours.compile_seconds, megaflop=round(operations(name) / 1e6))
+    work = performed(algorithm) / unavoidable(name)
+    times, share = GOALS[name]
+    return Row.of(
+        name, rates, compile_seconds=ours.compile_seconds, megaflop=round(unavoidable(name) / 1e6),
+        products=f"{work:.2f}", goal=f"{times:g} x, {share:.0%}",
+    )  # fmt: skip
 
 
 def main(settings: Settings) -> None:
     """Measure and print."""
     if settings.quick:
-        settings = dataclasses.replace(settings, rows=100_000, rounds=3, updates=200)
+        settings = dataclasses.replace(settings, rows=100_000, rounds=2, seconds=0.3)
     jax.config.update("jax_enable_compilation_cache", False)
     peer_python = Path(os.environ.get("SUTURE_PEER", HERE.parent / ".peer" / "bin" / "python"))
-    peer = Peer(settings.rows) if peer_python.exists() else None
+    peer = Peer(settings.rows, settings.seconds) if peer_python.exists() else None
+    rows = list[Row]()
     try:
-        methods = (BC(hidden=HIDDEN, head="deterministic"), IQL(hidden=HIDDEN))
-        rows = [contest(method, peer, settings) for method in methods]
+        for name in settings.methods:
+            rows.append(contest(name, peer, settings))
+            write_rows(settings.json, rows)
     finally:
         if peer is not None:
             peer.close()
-    notes = ["compile (s): initial state and program, cold. limit: best float32 GEMM rate / arithmetic."]
+    notes = [
+        "compile (s): initial state and program, cold.   limit: best float32 GEMM rate / megaflop.",
+        "products: traced / unavoidable, before the compiler drops what is not used.",
+    ]
     if peer is None:
         notes.append("The peer was not measured: make bench builds its environment.")
     show("Updates a second", "1/s", rows, notes)
-    write_rows(settings.json, rows)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ PUBLIC = [
     "evaluate",
     "load",
     "open_run",
+    "preset",
     "train",
 ]
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from suture.algorithms.awac import AWAC
     from suture.algorithms.awr import AWR
     from suture.algorithms.base import Algorithm
+    from suture.algorithms.presets import preset
     from suture.algorithms.bc import BC, FilteredBC
     from suture.algorithms.bcq import BCQ
     from suture.algorithms.bear import BEAR
@@ -74,11 +75,13 @@ __all__ = [
     "evaluate",
     "load",
     "open_run",
+    "preset",
     "train",
 ]
 
 _HOMES = {
     "algorithms.base": ("Algorithm",),
+    "algorithms.presets": ("preset",),
     "algorithms.bc": ("BC", "FilteredBC"),
     "algorithms.bcq": ("BCQ",),
     "algorithms.bear": ("BEAR",),

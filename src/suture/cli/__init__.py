@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import tyro
 
 from suture import __version__, signals
-from suture.cli.options import Flag, ReadingOptions, arg, one_by_one, options_of, parse_sweep
+from suture.cli.options import Flag, ReadingOptions, arg, one_by_one, options_of, parse_sweep, value_of
 from suture.cli.studies import overestimation
 from suture.config import nearest
 from suture.errors import ConfigError, RefusedInput, SchemaNeeded, SutureError
@@ -125,6 +125,9 @@ class RunOptions:
         tyro.conf.UseAppendAction[tuple[str, ...]],
         arg("FIELD=v1,v2 ...: members for each value, in one program; several fields make a grid"),
     ] = ()
+    preset: Annotated[
+        str | None, arg("published settings of a domain: generic, locomotion, sparse or dexterous")
+    ] = None
     behaviour: Annotated[
         Path | None, arg("a finished run of bc on this log: the behaviour model of brac or bear")
     ] = None
@@ -133,16 +136,20 @@ class RunOptions:
 
 def train(arguments: list[str]) -> int:
     """Train an algorithm on a log; `suture train NAME --help` lists every field."""
+    from suture.algorithms.presets import find
     from suture.algorithms.table import ALGORITHMS, algorithm_named
     from suture.training.settings import Settings
 
     if not arguments or arguments[0] in ("-h", "--help"):
         return _list_algorithms(ALGORITHMS)
     kind = algorithm_named(arguments[0])
-    algorithm, settings = options_of(kind), options_of(Settings)
-    groups = {"run": RunOptions, "algorithm": algorithm, "settings": settings, "log": ReadingOptions}
+    preset = find(kind.name, value_of("--preset", arguments) or "generic")
+    groups = {
+        "run": RunOptions(), "algorithm": options_of(kind)(**preset.fields),
+        "settings": options_of(Settings)(**preset.settings), "log": ReadingOptions(),
+    }  # fmt: skip
     fields: list[Any] = [
-        (name, tyro.conf.OmitArgPrefixes[group], dataclasses.field(default=group()))
+        (name, tyro.conf.OmitArgPrefixes[type(group)], dataclasses.field(default=group))
         for name, group in groups.items()
     ]
     command = dataclasses.make_dataclass("Train", [("data", DataPath), *fields])

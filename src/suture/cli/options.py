@@ -92,3 +92,12 @@ def parse_sweep(texts: tuple[str, ...]) -> dict[str, list[float]]:
         if not grid[name]:
             raise ConfigError(f"--sweep takes FIELD=v1,v2 ... such as expectile=0.7,0.9; found {text!r}.")
     return grid
+
+
+def value_of(option: str, arguments: list[str]) -> str | None:
+    """What follows an option (`--name value` or `--name=value`) among arguments; None where it is absent."""
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == option:
+            return value if equals else next(iter(arguments[place + 1 :]), None)
+    return None

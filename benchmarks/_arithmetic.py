@@ -1,0 +1,131 @@
+"""The matrix products that one update of each method cannot avoid, counted by hand; and those that it does.
+
+`unavoidable` is the limit of `updates.py`: products of the networks' layers, forward and backward, where what
+depends on the observation alone is computed once for all action samples of a row. `performed` counts the
+products in the traced update, so that hidden work would show.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from suture.algorithms.base import Algorithm, Spec
+from suture.keys import key_for
+from suture.spaces import Box
+from suture.testing.contract import example_batch
+
+OBSERVATION, ACTION, HIDDEN, BATCH = 17, 6, (256, 256), 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Net:
+    """A perceptron: multiplications for one row.   action: how many of its inputs are an action or a noise."""
+
+    inputs: int
+    outputs: int
+    action: int = 0
+
+    @property
+    def layers(self) -> list[int]:
+        return [a * b for a, b in itertools.pairwise((self.inputs, *HIDDEN, self.outputs))]
+
+    def forward(self, samples: int = 1) -> int:
+        """Answers for `samples` actions of one row; the observation's part of the first layer is done once."""
+        shared = (self.inputs - self.action) * HIDDEN[0]
+        return shared + samples * (sum(self.layers) - shared)
+
+    def train(self, samples: int = 1) -> int:
+        """Answers, gradients of the weights, and of every layer's input but the first's."""
+        return 2 * self.forward(samples) + samples * sum(self.layers[1:])
+
+    def through(self) -> int:
+        """Answers, and the gradient with respect to the action: no gradients of weights."""
+        return sum(self.layers) + sum(self.layers[1:]) + self.action * HIDDEN[0]
+
+
+Q, V = Net(OBSERVATION + ACTION, 1, ACTION), Net(OBSERVATION, 1)
+POINT, GAUSSIAN = Net(OBSERVATION, ACTION), Net(OBSERVATION, 2 * ACTION)
+LATENT = 2 * ACTION
+ENCODER = Net(OBSERVATION + ACTION, 2 * LATENT, ACTION)
+DECODER = Net(OBSERVATION + LATENT, ACTION, LATENT)
+VAE = ENCODER.train() + DECODER.train() + LATENT * HIDDEN[0]
+MOVE = Net(OBSERVATION + ACTION, ACTION, ACTION)
+SAMPLES, TARGETS, MMD = 10, 10, 4
+ACTOR_CRITIC = 2 * Q.forward() + 2 * Q.train()
+
+MULTIPLICATIONS: dict[str, Callable[[], float]] = {
+    "bc": lambda: POINT.train(),
+    # V trained, then asked for s and s'; two critics trained and two targets asked; the policy trained
+    "iql": lambda: V.train() + 2 * V.forward() + 2 * Q.forward() + 2 * Q.train() + POINT.train(),
+    # the policy asked at s'; two targets; two critics; every second update the policy through one critic
+    "td3": lambda: POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
+    "td3_bc": lambda: POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
+    "rebrac": lambda: POINT.forward() + ACTOR_CRITIC + (POINT.train() + 2 * Q.through()) / 2,
+    "sac": lambda: GAUSSIAN.forward() + ACTOR_CRITIC + GAUSSIAN.train() + 2 * Q.through(),
+    # two critics asked for the logged and for the policy's own actions
+    "awac": lambda: POINT.forward() + ACTOR_CRITIC + 2 * Q.forward(2) + POINT.train(),
+    "crr": lambda: POINT.forward() + ACTOR_CRITIC + 2 * Q.forward(1 + 4) + POINT.train(),
+    "cql": lambda: GAUSSIAN.forward() + 2 * Q.forward() + 2 * Q.train(1 + 3 * SAMPLES)
+    + GAUSSIAN.train() + 2 * Q.through(),
+    "cal_ql": lambda: MULTIPLICATIONS["cql"](),
+    "bear": lambda: VAE + GAUSSIAN.forward() + 2 * Q.forward(TARGETS) + 2 * Q.train()
+    + DECODER.forward(MMD) + GAUSSIAN.train() + 2 * Q.through(),
+    "bcq": lambda: VAE + DECODER.forward(TARGETS) + MOVE.forward(TARGETS) + 2 * Q.forward(TARGETS)
+    + 2 * Q.train() + DECODER.forward() + MOVE.train() + Q.through(),
+}  # fmt: skip
+
+
+def unavoidable(name: str) -> float:
+    """Floating-point operations (two a multiplication) of one update of a batch."""
+    return 2.0 * BATCH * MULTIPLICATIONS[name]()
+
+
+def performed(algorithm: Algorithm[Any]) -> float:
+    """Floating-point operations of the matrix products in the traced update; of two branches, the mean."""
+    spec = spec_of()
+    batch = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((BATCH, *leaf.shape[1:]), leaf.dtype),
+        example_batch(spec, algorithm.needs),
+    )
+    key = key_for(0, "update")
+    state = jax.eval_shape(lambda key: algorithm.init(spec, key), key)
+    return _count(jax.make_jaxpr(algorithm.update)(state, batch, key).jaxpr)
+
+
+def spec_of() -> Spec:
+    """The problem of the speed benchmark."""
+    action = Box((ACTION,), low=(-1.0,) * ACTION, high=(1.0,) * ACTION)
+    return Spec(observation=Box((OBSERVATION,)), action=action)
+
+
+def _count(jaxpr: Any) -> float:
+    total = 0.0
+    for equation in jaxpr.eqns:
+        name, params = equation.primitive.name, equation.params
+        if name == "dot_general":
+            (left, _), _ = params["dimension_numbers"]
+            contracted = math.prod(equation.invars[0].aval.shape[axis] for axis in left)
+            total += 2.0 * contracted * math.prod(equation.outvars[0].aval.shape)
+        elif name == "cond":
+            branches = [_count(branch.jaxpr) for branch in params["branches"]]
+            total += sum(branches) / len(branches)
+        else:
+            times = params.get("length", 1) if name == "scan" else 1
+            total += times * sum(_count(inner) for inner in _inner(params))
+    return total
+
+
+def _inner(params: dict[str, Any]) -> list[Any]:
+    """The programs inside an operation; of a custom derivative, the forward program alone."""
+    found: list[Any] = []
+    for value in params.values():
+        for one in value if isinstance(value, tuple | list) else (value,):
+            if hasattr(one, "eqns"):
+                found.append(one)
+            elif hasattr(one, "jaxpr") and hasattr(one.jaxpr, "eqns"):
+                found.append(one.jaxpr)
+    return found

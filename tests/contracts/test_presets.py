@@ -1,0 +1,50 @@
+"""Presets: each is a valid configuration of a method and a run; the command line lets people change it."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from making.runs import saved_walk, suture
+
+from suture.algorithms.presets import PRESETS, find, preset
+from suture.algorithms.table import ALGORITHMS
+from suture.errors import ConfigError
+from suture.storage.manifest import read_json
+from suture.training.settings import Settings
+
+EVERY = [(domain, name) for domain, methods in PRESETS.items() for name in methods]
+
+
+@pytest.mark.parametrize(("domain", "name"), EVERY)
+def test_every_preset_is_a_valid_run(domain: str, name: str) -> None:
+    """It names fields and settings that exist, within their bounds, and differs from the defaults."""
+    algorithm, settings = preset(name, domain)
+    Settings(**settings)
+    assert algorithm.name == name
+    changed = {f.name for f in dataclasses.fields(algorithm) if getattr(algorithm, f.name) != f.default}
+    assert changed <= set(find(name, domain).fields)
+    assert domain == "generic" or find(name, domain).source
+
+
+def test_generic_is_every_methods_defaults() -> None:
+    assert PRESETS["generic"].keys() == ALGORITHMS.keys()
+    for name, kind in ALGORITHMS.items():
+        assert preset(name, "generic") == (kind(), {})
+
+
+def test_unknown_and_unpublished_presets_are_refused() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'sparse'"):
+        preset("iql", "sparce")
+    with pytest.raises(ConfigError, match=r"dqn has no preset 'sparse'.*It has generic"):
+        preset("dqn", "sparse")
+
+
+def test_the_command_line_takes_a_preset_and_lets_it_be_changed(tmp_path: Path) -> None:
+    log = saved_walk(tmp_path / "walk.npz")
+    done = suture("train", "iql", log, "--preset", "sparse", "--inverse-temperature", 5, "--steps", 2,
+                  "--hidden", 4, "--batch-size", 8, "--out", tmp_path / "run")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made = read_json(tmp_path / "run" / "config.json")
+    assert made["fields"]["expectile"] == 0.9
+    assert made["fields"]["inverse_temperature"] == 5.0
+    assert made["settings"]["reward_shift"] == -1.0

@@ -1,6 +1,6 @@
 """The matrix products that one update of each method cannot avoid, counted by hand; and those that it does.
 
-`unavoidable` is the limit of `updates.py`: products of the networks' layers, forward and backward, where what
+`unavoidable` is the limit of `updates.py`: products of the layers, forward and backward, where what
 depends on the observation alone is computed once for all action samples of a row. `performed` counts the
 products in the traced update, so that hidden work would show.
 """
@@ -8,7 +8,6 @@ products in the traced update, so that hidden work would show.
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ OBSERVATION, ACTION, HIDDEN, BATCH = 17, 6, (256, 256), 256
 
 @dataclasses.dataclass(frozen=True)
 class Net:
-    """A perceptron: multiplications for one row.   action: how many of its inputs are an action or a noise."""
+    """A perceptron: multiplications for one row.   action: how many inputs are an action or a noise."""
 
     inputs: int
     outputs: int
@@ -34,7 +33,7 @@ class Net:
         return [a * b for a, b in itertools.pairwise((self.inputs, *HIDDEN, self.outputs))]
 
     def forward(self, samples: int = 1) -> int:
-        """Answers for `samples` actions of one row; the observation's part of the first layer is done once."""
+        """Answers for some actions of one row; the observation's part of the first layer is done once."""
         shared = (self.inputs - self.action) * HIDDEN[0]
         return shared + samples * (sum(self.layers) - shared)
 
@@ -57,31 +56,34 @@ MOVE = Net(OBSERVATION + ACTION, ACTION, ACTION)
 SAMPLES, TARGETS, MMD = 10, 10, 4
 ACTOR_CRITIC = 2 * Q.forward() + 2 * Q.train()
 
-MULTIPLICATIONS: dict[str, Callable[[], float]] = {
-    "bc": lambda: POINT.train(),
+CONSERVATIVE = (
+    GAUSSIAN.forward() + 2 * Q.forward() + 2 * Q.train(1 + 3 * SAMPLES) + GAUSSIAN.train() + 2 * Q.through()
+)
+
+MULTIPLICATIONS: dict[str, float] = {
+    "bc": POINT.train(),
     # V trained, then asked for s and s'; two critics trained and two targets asked; the policy trained
-    "iql": lambda: V.train() + 2 * V.forward() + 2 * Q.forward() + 2 * Q.train() + POINT.train(),
+    "iql": V.train() + 2 * V.forward() + 2 * Q.forward() + 2 * Q.train() + POINT.train(),
     # the policy asked at s'; two targets; two critics; every second update the policy through one critic
-    "td3": lambda: POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
-    "td3_bc": lambda: POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
-    "rebrac": lambda: POINT.forward() + ACTOR_CRITIC + (POINT.train() + 2 * Q.through()) / 2,
-    "sac": lambda: GAUSSIAN.forward() + ACTOR_CRITIC + GAUSSIAN.train() + 2 * Q.through(),
+    "td3": POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
+    "td3_bc": POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
+    "rebrac": POINT.forward() + ACTOR_CRITIC + (POINT.train() + 2 * Q.through()) / 2,
+    "sac": GAUSSIAN.forward() + ACTOR_CRITIC + GAUSSIAN.train() + 2 * Q.through(),
     # two critics asked for the logged and for the policy's own actions
-    "awac": lambda: POINT.forward() + ACTOR_CRITIC + 2 * Q.forward(2) + POINT.train(),
-    "crr": lambda: POINT.forward() + ACTOR_CRITIC + 2 * Q.forward(1 + 4) + POINT.train(),
-    "cql": lambda: GAUSSIAN.forward() + 2 * Q.forward() + 2 * Q.train(1 + 3 * SAMPLES)
-    + GAUSSIAN.train() + 2 * Q.through(),
-    "cal_ql": lambda: MULTIPLICATIONS["cql"](),
-    "bear": lambda: VAE + GAUSSIAN.forward() + 2 * Q.forward(TARGETS) + 2 * Q.train()
+    "awac": POINT.forward() + ACTOR_CRITIC + 2 * Q.forward(2) + POINT.train(),
+    "crr": POINT.forward() + ACTOR_CRITIC + 2 * Q.forward(1 + 4) + POINT.train(),
+    "cql": CONSERVATIVE,
+    "cal_ql": CONSERVATIVE,
+    "bear": VAE + GAUSSIAN.forward() + 2 * Q.forward(TARGETS) + 2 * Q.train()
     + DECODER.forward(MMD) + GAUSSIAN.train() + 2 * Q.through(),
-    "bcq": lambda: VAE + DECODER.forward(TARGETS) + MOVE.forward(TARGETS) + 2 * Q.forward(TARGETS)
+    "bcq": VAE + DECODER.forward(TARGETS) + MOVE.forward(TARGETS) + 2 * Q.forward(TARGETS)
     + 2 * Q.train() + DECODER.forward() + MOVE.train() + Q.through(),
 }  # fmt: skip
 
 
 def unavoidable(name: str) -> float:
     """Floating-point operations (two a multiplication) of one update of a batch."""
-    return 2.0 * BATCH * MULTIPLICATIONS[name]()
+    return 2.0 * BATCH * MULTIPLICATIONS[name]
 
 
 def performed(algorithm: Algorithm[Any]) -> float:

@@ -4,9 +4,9 @@
 
 Both sides: two hidden layers of 256 (behaviour models too), batch 256, 17 observations, 6 actions, 1M rows,
 batches sampled at random within the measured time, equal numbers of sampled actions, no warm-up phase. The
-limit is the arithmetic that one update cannot avoid (`_arithmetic.py`) at the best float32 matrix-product rate
-measured in the same round. The peer answers from a process of its own (`peer_updates.py` in `.peer`, which
-`make bench` builds); contestants take turns.
+limit is the arithmetic that one update cannot avoid (`_arithmetic.py`) at the best float32 matrix-product
+rate measured in the same round. The peer answers from a process of its own (`peer_updates.py` in `.peer`,
+which `make bench` builds); contestants take turns.
 """
 
 import dataclasses

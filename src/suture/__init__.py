@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from suture.algorithms.awac import AWAC
     from suture.algorithms.awr import AWR
     from suture.algorithms.base import Algorithm
-    from suture.algorithms.presets import preset
     from suture.algorithms.bc import BC, FilteredBC
     from suture.algorithms.bcq import BCQ
     from suture.algorithms.bear import BEAR
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from suture.algorithms.fql import FQL
     from suture.algorithms.ifql import IFQL
     from suture.algorithms.iql import IQL
+    from suture.algorithms.presets import preset
     from suture.algorithms.qlearning import DQN, QTOpt
     from suture.algorithms.rebrac import ReBRAC
     from suture.algorithms.sac import SAC

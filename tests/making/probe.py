@@ -13,6 +13,8 @@ from suture.algorithms.base import Algorithm, Batch, Spec
 from suture.config import fields_of
 from suture.keys import key_for
 
+QUICK: dict[str, Any] = {"xla_backend_optimization_level": "0", "xla_llvm_disable_expensive_passes": True}
+
 
 def on_actor_step(state: Any) -> Any:
     """A state of TD3 and its kin as it is when the policy is about to move."""
@@ -31,8 +33,9 @@ class Probe:
     ):  # fmt: skip
         rates = {name for name in fields_of(algorithm) if name.endswith("learning_rate")} - set(moving)
         self.algorithm = dataclasses.replace(algorithm, **dict.fromkeys(rates, STILL))
-        self.state = prepare(jax.jit(lambda key: algorithm.init(spec, key))(key_for(0, "init")))
-        self.batch, self._update = batch, jax.jit(self.algorithm.update)
+        initial = jax.jit(lambda key: algorithm.init(spec, key), compiler_options=QUICK)
+        self.state = prepare(initial(key_for(0, "init")))
+        self.batch, self._update = batch, jax.jit(self.algorithm.update, compiler_options=QUICK)
         self.metrics = self.after()[1]
 
     def after(self, state: Any = None, batch: Batch | None = None) -> tuple[Any, dict[str, float]]:

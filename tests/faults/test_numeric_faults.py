@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from making.runs import Toy, checkpoints, logged, newest, poisoned, told, train_until, walk
@@ -12,8 +15,9 @@ from making.runs import Toy, checkpoints, logged, newest, poisoned, told, train_
 from suture.algorithms.bc import BC
 from suture.algorithms.iql import IQL
 from suture.errors import OutOfBudget
+from suture.training.guard import Guard
 from suture.training.outcome import Outcome
-from suture.training.program import sample_rows
+from suture.training.program import Chunk, Program, sample_rows
 from suture.training.sweep import Sweep
 from suture.training.train import train
 
@@ -125,6 +129,86 @@ def test_the_limit_of_values_follows_rewards_and_discount(tmp_path: Path) -> Non
     assert "DIVERGED at step" in said
 
 
+class Flaky:
+    """A machine that goes wrong in chosen chunks, and not when they are computed again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, wrong: Callable[[int], bool], what: str = "state"):
+        run, settle, self.again = Program.run, Guard.settle, False
+        self.struck = list[int]()
+
+        def flaky(program: Program, state: Any, members: Any, rows: Any, start: int, count: int) -> Any:
+            state, chunk = run(program, state, members, rows, start, count)
+            if self.again or not wrong(start):
+                return state, chunk
+            self.struck.append(start)
+            if what == "state":
+                return jax.tree.map(lambda leaf: leaf.at[-1].set(jnp.nan), state), chunk
+            metrics = {name: value.at[-1].set(jnp.inf) for name, value in chunk.metrics.items()}
+            return state, Chunk(metrics=metrics, bad_step=chunk.bad_step.at[-1].set(start + count // 2))
+
+        def settling(guard: Guard, *arguments: Any) -> Any:
+            self.again = True
+            replays = settle(guard, *arguments)
+            self.again = False
+            return replays
+
+        monkeypatch.setattr("suture.training.loop.CHUNK_SECONDS", 1e9)  # lengths must not depend on the clock
+        monkeypatch.setattr(Program, "run", flaky)
+        monkeypatch.setattr(Guard, "settle", settling)
+
+
+@pytest.mark.parametrize("what", ["state", "metrics"])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_failure_that_does_not_recur_is_passed_over(
+    seeds: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bit that flips, or a kernel that errs once: the run is the one without it, and is told so once."""
+    options = EVERY | {"seeds": seeds}
+    clean = train(Toy(), walk(), out=tmp_path / "clean", **options)
+    flaky = Flaky(monkeypatch, lambda start: start in (8, 40, 100), what)
+    run, said = told(Toy(), walk(), out=tmp_path / "run", **options)
+    assert len(flaky.struck) > 1
+    assert run.outcome is Outcome.COMPLETED
+    assert checkpoints(run.path) == checkpoints(clean.path)
+    assert said.count("did not when they were computed again") == 1
+    assert f"numbers of member {seeds - 1} went wrong" in said
+    count = len(flaky.struck)
+    outcome = json.loads((run.path / "outcome.json").read_text())
+    assert f"Failures of the machine that were passed over: {count}." in outcome["message"]
+    for line, expected in zip(run.metrics, clean.metrics, strict=True):
+        assert line["value/max_abs"] == pytest.approx(expected["value/max_abs"], rel=1e-5)
+        assert line["toy/seen"] == pytest.approx(expected["toy/seen"], rel=1e-5)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_machine_that_errs_in_three_chunks_in_a_row_is_not_believed(
+    seeds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All members end in a good state; neither data nor method is blamed; a sound machine may go on."""
+    options = EVERY | {"seeds": seeds}
+    with monkeypatch.context() as patched:
+        flaky = Flaky(patched, lambda start: start >= 8)
+        run, said = told(Toy(), walk(), out=tmp_path / "run", **options)
+    assert len(flaky.struck) == 3
+    assert run.outcome is Outcome.NON_FINITE
+    assert said.count("the hardware is unstable") == 1
+    assert "Lower the learning rate" not in said
+    assert run.newest.step == flaky.struck[-1] == 40, "no step at which a checkpoint is due anyway"
+    train(Toy(), walk(), out=tmp_path / "run", resume=True, **options)
+    train(Toy(), walk(), out=tmp_path / "clean", **options)
+    assert newest(tmp_path / "run") == newest(tmp_path / "clean")
+
+
+def test_errors_with_good_chunks_between_them_are_not_in_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks = iter(range(1_000))
+    flaky = Flaky(monkeypatch, lambda _: next(chunks) % 3 != 2)  # two bad ones, a good one, ...
+    run, _ = told(Toy(), walk(), out=tmp_path / "run", **EVERY | {"log_every": 10})
+    assert len(flaky.struck) > 3
+    assert run.outcome is Outcome.COMPLETED
+
+
 def test_what_cannot_fit_is_refused_before_anything_begins(tmp_path: Path) -> None:
     """S14: the estimate is named, with what helps; nothing is left behind that looks like a run."""
     with pytest.raises(OutOfBudget, match=r"Raise --memory-limit above [\d,]+") as refused:
@@ -156,7 +240,6 @@ def test_out_of_memory_names_the_bytes_and_keeps_the_checkpoints(
 
 def test_device_out_of_memory_is_told_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """S14: XLA's refusal, which is another exception; any other error of XLA is no such thing."""
-    import jax
 
     def refuse(said: str) -> Any:
         def raise_it(*_: Any) -> None:

@@ -1,10 +1,12 @@
 """The guard: what happens when a member's numbers stop being finite, or leave what the rewards allow.
 
 The program flags the first bad step of a chunk; here the chunk is replayed from its kept first state, to
-name the step and the dataset rows and to recover the last good state.
+name the step and the dataset rows and to recover the last good state. What does not recur is no failure of
+the run, but of the machine.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,9 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from suture.data.stage import Stage
+from suture.spaces import Array as HostArray
 from suture.training.feed import Feed
 from suture.training.outcome import Outcome
-from suture.training.program import Members, Program, State, sample_rows
+from suture.training.program import Chunk, Members, Program, State, sample_rows
+
+UNSTABLE = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,30 +67,72 @@ def with_member(state: State, member: int, other: State) -> State:
     return jax.tree.map(lambda leaf, source: leaf.at[member].set(source[member]), state, other)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Replay:
+    """What a chunk gave when it was computed again for one member.
+
+    failure: None where it did not recur.   state: the member's is the last good one; others' are not settled.
+    metrics: the member's means over the chunk, where it did not recur.
+    """
+
+    failure: Failure | None
+    state: State
+    metrics: dict[str, float]
+
+
 class Guard:
-    """Replays chunks of a program."""
+    """Replays chunks of a program.   say: one notice.
 
-    def __init__(self, program: Program, feed: Feed, stage: Stage, members: Members):
-        self.program, self.feed, self.stage, self.members = program, feed, stage, members
+    passed_over: how many failures did not recur.   unstable: what is said of a machine that is not believed
+    any more; nothing after the last chunk's first state is.
+    """
 
-    def replay(self, kept: State, member: int, start: int, count: int, bad: int) -> tuple[Failure, State]:
-        """Go through a chunk again up to the first bad step of a member: its name and the state before it."""
-        good, step = copy(kept), start
+    def __init__(
+        self, program: Program, feed: Feed, stage: Stage, members: Members, say: Callable[[str], None]
+    ):
+        self.program, self.feed, self.stage, self.members, self.say = program, feed, stage, members, say
+        self.passed_over, self._in_a_row, self.unstable = 0, 0, tuple[Failure, ...]()
+
+    def settle(
+        self, kept: State, members: Sequence[int], start: int, count: int, bad: HostArray
+    ) -> dict[int, Replay]:
+        """Replay a chunk for each member that went wrong in it; call it without members after a good one.
+
+        A failure that does not recur came from the machine: it is passed over, told once and counted. After
+        `UNSTABLE` chunks in a row with such failures the machine is not believed any more.
+        bad: (all members,) first bad step, or -1 where only the state shows it.
+        """
+        replays = {member: self.replay(kept, member, start, count, int(bad[member])) for member in members}
+        passed = [member for member, replay in replays.items() if replay.failure is None]
+        self._in_a_row = self._in_a_row + 1 if passed else 0
+        if passed and not self.passed_over:
+            self.say(
+                f"Between steps {start + 1} and {start + count} numbers of member {passed[0]} went wrong, "
+                "and did not when they were computed again: taken for a fault of the machine, and training "
+                "goes on from the good numbers. Further ones are counted; look after memory and accelerator."
+            )
+        self.passed_over += len(passed)
+        if self._in_a_row >= UNSTABLE:
+            self.unstable = tuple(_unstable(member, start, count) for member in passed)
+        return replays
+
+    def replay(self, kept: State, member: int, start: int, count: int, bad: int) -> Replay:
+        """Go through a chunk again: to the first bad step of a member, or to its end."""
+        good, step, sums = copy(kept), start, dict[str, float]()
         if bad > start:
             rows = self.feed.rows(start, bad - start)
-            good, _ = self.program.run(good, self.members, rows, start, bad - start)
-            step = bad
+            good, chunk = self.program.run(good, self.members, rows, start, bad - start)
+            step, sums = bad, _sums(chunk, member, bad - start, {})
         if not bool(all_finite(good)[member]):  # the state broke before its metrics showed it
-            good, step = copy(kept), start
+            good, step, sums = copy(kept), start, {}
         while step < start + count:
             after, chunk = self.program.run(copy(good), self.members, self.feed.rows(step, 1), step, 1)
-            sound = bool(all_finite(after)[member]) and all(
-                np.isfinite(np.asarray(value)[member]) for value in chunk.metrics.values()
-            )
+            sums = _sums(chunk, member, 1, sums)
+            sound = bool(all_finite(after)[member]) and all(np.isfinite(value) for value in sums.values())
             if not sound or int(chunk.bad_step[member]) >= 0:
-                return self._failure(member, step, sound), good
+                return Replay(failure=self._failure(member, step, sound), state=good, metrics={})
             good, step = after, step + 1
-        raise RuntimeError(f"The failure of member {member} between steps {start} and {step} did not recur.")
+        return Replay(failure=None, state=good, metrics={name: total / count for name, total in sums.items()})
 
     def _failure(self, member: int, step: int, sound: bool) -> Failure:
         seed, size = int(self.members.seeds[member]), self.program.algorithm.batch_size
@@ -119,3 +166,21 @@ class Guard:
                 bad |= ~np.isfinite(leaf).reshape(len(leaf), -1).all(1)
         chosen = positions[bad] if bad.any() else positions
         return tuple(int(row) for row in self.stage.logged(np.unique(chosen))[:5]), int(bad.sum())
+
+
+def _sums(chunk: Chunk, member: int, count: int, before: dict[str, float]) -> dict[str, float]:
+    """One member's metrics, summed over the `count` steps of a chunk and what came before it."""
+    return {
+        name: before.get(name, 0.0) + count * float(np.asarray(value)[member])
+        for name, value in chunk.metrics.items()
+    }
+
+
+def _unstable(member: int, start: int, count: int) -> Failure:
+    message = (
+        f"NON_FINITE between steps {start + 1} and {start + count} of member {member}: in {UNSTABLE} chunks "
+        "in a row numbers went wrong and did not when they were computed again. Neither the data nor the "
+        "method is at fault: the hardware is unstable. Check memory, clock and temperature of the host and "
+        "the accelerator, then continue with --resume, here or elsewhere: the checkpoint is good."
+    )
+    return Failure(member=member, outcome=Outcome.NON_FINITE, step=start, rows=(), message=message)

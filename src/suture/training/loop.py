@@ -31,12 +31,14 @@ class Hooks:
     log(step, metrics): metrics are means since the last call, (members,) each.
     save(step, state, failures) -> how many saves in a row have failed, with this one: 0 where it is written.
     progress(step): after every chunk.   stop(): the outcome asked for from outside, or None.
+    say: one notice.
     """
 
     log: Callable[[int, dict[str, Any]], None]
     save: Callable[[int, State, tuple[Failure, ...]], int]
     progress: Callable[[int], None]
     stop: Callable[[], Outcome | None]
+    say: Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class Loop:
         *, steps: int, log_every: int, save_every: int,
     ):  # fmt: skip
         self.program, self.feed, self.members, self.hooks = program, feed, members, hooks
-        self.guard = guard.Guard(program, feed, stage, members)
+        self.guard = guard.Guard(program, feed, stage, members, hooks.say)
         self.steps, self.log_every, self.save_every = steps, log_every, save_every
         self._pace = float(FIRST_CHUNK)
 
@@ -69,9 +71,12 @@ class Loop:
                 failed = self.hooks.save(step, state, failures)
                 outcome = Outcome.STORAGE if failed else asked
                 return Result(outcome=outcome, step=step, state=state, failures=failures)
-            count, kept = self._length(step), guard.copy(state)
+            count, kept, before = self._length(step), guard.copy(state), failures
             state, metrics, found = self._chunk(state, kept, step, count, failures)
             failures += found
+            if unstable := self.guard.unstable:
+                self.hooks.save(step, kept, before)
+                return Result(outcome=Outcome.NON_FINITE, step=step, state=kept, failures=before + unstable)
             if len(failures) == len(self.members):
                 last = max(failure.step for failure in failures)
                 self.hooks.save(last, state, failures)
@@ -105,11 +110,13 @@ class Loop:
         self._pace = min(rate * CHUNK_SECONDS, 4 * self._pace)
         for failure in failures:  # stopped members stay where they were
             state = guard.with_member(state, failure.member, kept)
-        known = {failure.member for failure in failures}
+        metrics = {name: np.array(value) for name, value in chunk.metrics.items()}
+        odd = {int(member) for member in np.flatnonzero((bad >= 0) | ~finite)}
+        odd -= {failure.member for failure in failures}
         found: list[Failure] = []
-        for member in np.flatnonzero((bad >= 0) | ~finite):
-            if int(member) not in known:
-                failure, good = self.guard.replay(kept, int(member), start, count, int(bad[member]))
-                state = guard.with_member(state, int(member), good)
-                found.append(failure)
-        return state, {name: np.asarray(value) for name, value in chunk.metrics.items()}, tuple(found)
+        for member, replay in self.guard.settle(kept, sorted(odd), start, count, bad).items():
+            state = guard.with_member(state, member, replay.state)
+            found += [replay.failure] if replay.failure else []
+            for name, mean in replay.metrics.items():
+                metrics[name][member] = mean
+        return state, metrics, tuple(found)

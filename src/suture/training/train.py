@@ -132,7 +132,7 @@ class _Trainer:
         )  # fmt: skip
         self.failed_saves, self.began, self.seconds_before = 0, time.monotonic(), 0.0
         self.last_log: tuple[int, float] | None = None
-        self.first = 0
+        self.first, self.passed_over = 0, 0
 
     def train(self, resume: bool, same_device: bool) -> Run:
         begun = (self.path / "config.json").exists()
@@ -173,12 +173,15 @@ class _Trainer:
                 save=self._save,
                 progress=self._progress,
                 stop=lambda: Outcome.PREEMPTED if asked else None,
+                say=self.watch.say,
             )
             loop = Loop(
                 program, feed, self.stage, self.members, hooks,
                 steps=settings.steps, log_every=settings.log_every, save_every=settings.checkpoint_every,
             )  # fmt: skip
-            return loop.run(state, start, failures)
+            result = loop.run(state, start, failures)
+        self.passed_over = loop.guard.passed_over
+        return result
 
     def _begin(self, resume: bool) -> None:
         if resume:
@@ -297,6 +300,8 @@ class _Trainer:
     def _finish(self, outcome: Outcome, step: int, failures: tuple[Failure, ...]) -> None:
         described = [failure.to_json() for failure in failures]
         messages = [failure.message for failure in failures] or [outcome.value]
+        if self.passed_over:
+            messages.append(f"Failures of the machine that were passed over: {self.passed_over:,}.")
         for message in messages:
             self.watch.say(message)
         value = {"outcome": outcome.name, "step": step, "message": " ".join(messages), "members": described}

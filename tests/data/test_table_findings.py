@@ -152,9 +152,24 @@ def test_integers_that_float32_rounds_are_named(tmp_path: Path, suffix: str, kin
         finding.message
     )
     assert f"In the file: {'lines 3, 4' if suffix == 'csv' else 'rows 1, 2'}" in finding.message
-    for exact in (np.arange(ROWS) % 7 + 16_777_000, np.arange(ROWS) + 0.5 + 2e7, 2.0**30 + 0 * stamps):
+    measured = 2e7 + np.round(1e5 * PLANT["pressure"], 1)
+    assert (measured[measured == np.trunc(measured)] > 1 << 24).sum() > 10
+    exactly = (
+        np.arange(ROWS) % 7 + 16_777_000,
+        measured,
+        6.02e23 + 1e20 * PLANT["pressure"],
+        2.0**30 + 0 * stamps,
+    )
+    for exact in exactly:
         ids = {f.id for f in plant(tmp_path, suffix=suffix, temperature=exact).findings}
         assert "rounded-integers" not in ids
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_integers_that_float64_rounds_are_named_too(tmp_path: Path, suffix: str) -> None:
+    """Time stamps in nanoseconds, and one that float32 would hold if float64 had not rounded it before."""
+    for stamps in (1_700_000_000_000_000_001 + np.arange(ROWS), np.full(ROWS, (1 << 62) + 1)):
+        assert found(plant(tmp_path, suffix=suffix, temperature=stamps), "rounded-integers").count == ROWS
 
 
 def test_integers_that_float32_rounds_are_named_in_rewards_and_after_sorting(tmp_path: Path) -> None:
@@ -256,6 +271,11 @@ def test_flags_divide_a_table_without_labels(tmp_path: Path) -> None:
     back = plant(tmp_path, clock, shuffle=True, end=end, clock=np.arange(ROWS))
     np.testing.assert_array_equal(np.asarray(back.observation), np.asarray(data.observation))
     assert back.lengths.tolist() == data.lengths.tolist()
+    pauses = np.arange(ROWS) + 100 * (np.arange(ROWS) // LENGTH) + (np.arange(ROWS) > 10)
+    for shuffle in (False, True):
+        paused = plant(tmp_path, clock, shuffle=shuffle, end=end, clock=pauses)
+        finding = found(paused, "order-gaps")
+        assert (finding.count, finding.rows) == (1, (11,)), "a pause between episodes is no gap"
 
 
 def test_a_recording_that_is_read_as_decisions_is_named(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def find_shifted_rewards(data: Dataset, found: list[Finding]) -> None:
     vectors = _vectors(data, rows)
     if not vectors.shape[1]:
         return
-    spread = vectors.std(0)
-    features = _Transitions(data, vectors.mean(0), np.where(spread > 0, spread, 1))
+    spread = vectors.std(0, dtype=np.float64)
+    features = _Transitions(data, vectors.mean(0, dtype=np.float64), np.where(spread > 0, spread, 1))
     reward = np.asarray(data.reward, np.float64)
     own = _fit(features, reward, rows, 0)
     for shift in (-1, 1):

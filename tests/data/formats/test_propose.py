@@ -170,6 +170,13 @@ def test_a_flag_is_no_episode(tmp_path: Path, first: int) -> None:
             assert "No column was recognised as the episode" in said
 
 
+def test_categories_are_labels(tmp_path: Path) -> None:
+    table = pl.DataFrame({"site": [f"S{e}" for e in EPISODES], "t": STEPS, "x": NOISE[0], "action": NOISE[1]})
+    for kind in (pl.Categorical(), pl.Enum([f"S{n}" for n in range(20)])):
+        table.with_columns(pl.col("site").cast(kind)).write_parquet(tmp_path / "log.parquet")
+        assert proposed(tmp_path / "log.parquet", tmp_path)[0].episode == "site"
+
+
 def test_two_shuffled_episodes_are_episodes(tmp_path: Path) -> None:
     order = np.random.default_rng(1).permutation(30)
     schema, _, _ = of(tmp_path, {"episode": EPISODES[order] % 2, "t": STEPS[order], "obs": NOISE[0][order],

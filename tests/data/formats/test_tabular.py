@@ -150,6 +150,14 @@ def test_text_where_numbers_must_be_is_refused_with_counts(tmp_path: Path) -> No
     refused(tmp_path, lines, x=["low", "high", "1", "2", "3"])
 
 
+def test_what_is_no_number_in_a_parquet_file_is_named_by_its_type(tmp_path: Path) -> None:
+    for values, said in (([[1.0, 2.0]] * 5, r"found List\(Float64\)"), ([b"ab"] * 5, "found Binary")):
+        with pytest.raises(FormatError, match=f"column 'x' must hold one number a row, {said}"):
+            read(tmp_path, suffix="parquet", x=values)
+    with pytest.raises(FormatError, match=r"the order column 't' is NaN in 1 row \(row 1\)"):
+        read(tmp_path, suffix="parquet", t=[0, float("nan"), 1, 2, 3])
+
+
 def test_integers_may_turn_to_fractions_late(tmp_path: Path) -> None:
     rows = 12_000
     values = ["1"] * (rows - 1) + ["1.5"]

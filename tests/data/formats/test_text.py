@@ -94,12 +94,12 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, content: str | 
 def test_other_separators_and_decimal_commas_are_read(
     tmp_path: Path, separator: str, name: str, decimal: str
 ) -> None:
-    rows = [["e", "t", "x", "u", "r"], ["1", "0", "1.5", "-0.25", "1"], ["1", "1", "2", "1e-2", "1.125"]]
+    rows = [["e", "t", "x", "u", "r"], ["1", "1", "1.5", "-0.25", "1"], ["1", "0.5", "2", "1e-2", "1.125"]]
     lines = [separator.join(cell.replace(".", decimal) for cell in row) for row in rows]
     log = tabular.read(write(tmp_path, "\n".join(lines)), schema=SCHEMA)
-    np.testing.assert_array_equal(log.observation, [[1.5], [2]])
-    np.testing.assert_array_equal(log.action, np.float32([[-0.25], [0.01]]))
-    np.testing.assert_array_equal(log.reward, [1, 1.125])
+    np.testing.assert_array_equal(log.observation, [[2], [1.5]])
+    np.testing.assert_array_equal(log.action, np.float32([[0.01], [-0.25]]))
+    np.testing.assert_array_equal(log.reward, [1.125, 1])
     assert [finding.id for finding in log.findings] == ["separator-read"]
     assert f"separated by {name}s" in log.findings[0].message
     assert ("decimals written with a comma" in log.findings[0].message) == (decimal == ",")

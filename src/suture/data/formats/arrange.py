@@ -19,14 +19,14 @@ LONG = 1.5
 
 def labels(series: pl.Series) -> Array:
     """A number per row that is equal where the label is equal, (rows,)."""
-    if series.dtype.is_numeric():
+    if series.dtype.is_numeric() and series.dtype != pl.Int128:
         return series.to_numpy()
     return series.rank("dense").to_numpy()
 
 
 def plain(series: pl.Series) -> Array:
     """A column as NumPy: numbers, instants (UTC, microseconds) or fixed-width text; never objects."""
-    if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+    if (series.dtype.is_numeric() and series.dtype != pl.Int128) or series.dtype == pl.Boolean:
         return series.to_numpy()
     instants = _instants(series)
     if instants is not None:
@@ -40,6 +40,12 @@ def ordered(series: pl.Series, source: Source) -> Array:
     Empty cells, which only final states may have, come after all others.
     """
     if series.dtype.is_numeric():
+        series = series.cast(pl.Float64) if series.dtype == pl.Int128 else series
+        if series.dtype.is_float() and series.is_nan().any():
+            raise FormatError(
+                f"{source.path}: the order column {series.name!r} is NaN in "
+                f"{source.where(series.is_nan().fill_null(False).to_numpy())}. Fill it in, or drop the rows."
+            )
         last = series.max()
         return series.fill_null(0 if last is None else last + 1).to_numpy()  # pyright: ignore
     instants = _instants(series)

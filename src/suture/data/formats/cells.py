@@ -16,6 +16,7 @@ from suture.errors import FormatError
 from suture.spaces import Array
 
 BATCH = 1 << 17
+EXACT_IN_FLOAT64 = 1 << 53
 WIDE = ("observation", "action", "action_probabilities")
 
 
@@ -63,10 +64,12 @@ class Cells:
 
     Rows with an empty action are `final_state`, where there are episodes. Raises `FormatError` for other
     empty cells, with columns and lines.
+
+    integers: the columns that hold whole numbers by their type in the file.
     """
 
-    def __init__(self, schema: Schema, source: Source):
-        self.schema, self.source = schema, source
+    def __init__(self, schema: Schema, source: Source, integers: frozenset[str] = frozenset()):
+        self.schema, self.source, self.integers = schema, source, integers
         rows, wide = source.rows, groups(schema)
         self.groups = wide
         # One column of choices is kept exactly: ids beyond 16,777,216 must not be mistaken for others.
@@ -140,13 +143,15 @@ class Cells:
             exact = batch[name].cast(pl.Float64).fill_null(0).to_numpy()
             with np.errstate(over="ignore"):
                 stored = exact.astype(np.float32)
-            large = np.isfinite(exact) & np.isinf(stored)
-            whole = np.isfinite(stored) & (np.abs(exact) > EXACT_INTEGERS) & (exact == np.trunc(exact))
-            wrong = whole & (stored != exact)
-            if wrong.any():
-                self.example.setdefault(name, float(exact[wrong][0]))
-            self._mark(self.rounded, name, wrong, part)
-            self._mark(self.too_large, name, large, part)
+            large = np.isfinite(stored) & (np.abs(exact) > EXACT_INTEGERS)
+            lost = large & ((stored != exact) | (np.abs(exact) > EXACT_IN_FLOAT64))
+            if name not in self.integers:  # a measured number loses nothing that was measured
+                lost &= np.abs(exact) <= EXACT_IN_FLOAT64
+                lost &= bool((exact[large] == np.trunc(exact[large])).all())
+            if lost.any():
+                self.example.setdefault(name, float(exact[lost][0]))
+            self._mark(self.rounded, name, lost, part)
+            self._mark(self.too_large, name, np.isfinite(exact) & np.isinf(stored), part)
 
     def _mark(self, marks: dict[str, Array], name: str, mask: Array, part: slice) -> None:
         if mask.any():

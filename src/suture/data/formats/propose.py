@@ -28,7 +28,9 @@ def propose(table: pl.LazyFrame, source: str) -> tuple[dict[str, Any], list[str]
 
     It reads the table, unless an empty list stands for actions (or observations) that were not recognised.
     """
-    head = table.head(SAMPLE).collect()
+    kinds = table.collect_schema()
+    named = [name for name, kind in kinds.items() if isinstance(kind, pl.Categorical | pl.Enum)]
+    head = table.head(SAMPLE).with_columns(pl.col(named).cast(pl.String)).collect()
     if head.width < 2 or not head.height:
         raise FormatError(
             f"{source}: a log needs observations and actions; this table has {head.width} columns, "

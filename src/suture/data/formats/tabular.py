@@ -48,8 +48,8 @@ def read(path: Path, *, schema: Path | Schema | None = None, source: str | None 
         if isinstance(schema, Path):
             schema = Schema.from_json(object_of(read_json(schema), str(schema)), str(schema))
         where = _source(table, text, source)
-        _check_columns(table, text, schema, where)
-        return _log(*scan(path, text, floats=schema.numbers), schema, where)
+        cells = Cells(schema, where, _check_columns(table, text, schema, where))
+        return _log(*scan(path, text, floats=schema.numbers), cells)
     except pl.exceptions.PolarsError as error:
         wanted = schema.numbers if isinstance(schema, Schema) else ()
         fault = text.fault(wanted) if text else None
@@ -109,8 +109,11 @@ def _source(table: pl.LazyFrame, text: Text | None, path: str) -> Source:
     return Source(path, Places(np.arange(rows), "row"))
 
 
-def _check_columns(table: pl.LazyFrame, text: Text | None, schema: Schema, source: Source) -> None:
-    """Every column that the schema names must exist, and those of numbers must hold numbers."""
+def _check_columns(table: pl.LazyFrame, text: Text | None, schema: Schema, source: Source) -> frozenset[str]:
+    """Every column that the schema names must exist, and those of numbers must hold numbers.
+
+    Returns those that hold whole numbers by their type.
+    """
     kinds = table.collect_schema()
     wanted = dict.fromkeys((*schema.numbers, *schema.keys, *schema.action_probabilities))
     for name in wanted:
@@ -118,30 +121,39 @@ def _check_columns(table: pl.LazyFrame, text: Text | None, schema: Schema, sourc
             raise FormatError(
                 f"{source.path} has no column {name!r}, which the schema names.{nearest(name, kinds)}"
             )
-    decimal_comma = text is not None and text.decimal_comma
+    for name in (name for name in schema.numbers if kinds[name].is_nested() or kinds[name] == pl.Binary):
+        raise FormatError(
+            f"{source.path}: column {name!r} must hold one number a row, found {kinds[name]}. Write one "
+            "column for each number, or take it out of the schema."
+        )
     bad: list[str] = []
-    for name in schema.numbers:
-        if not (kinds[name].is_numeric() or kinds[name] == pl.Boolean):
-            known = (
-                number(name, kinds[name], decimal_comma=decimal_comma) if kinds[name] == pl.String else None
-            )
-            wrong = pl.col(name).is_not_null() & (pl.lit(True) if known is None else known.is_null())
-            found = table.select(pl.col(name), wrong.alias("wrong")).collect()
-            mask = found["wrong"].to_numpy()
-            if mask.any():
-                first = str(found[name].filter(found["wrong"])[0])
-                bad.append(f"{name!r} in {source.where(mask)}, first {first!r:.60}")
+    for name in (name for name in schema.numbers if not _is_number(kinds[name])):
+        if kinds[name] == pl.String:
+            read = number(name, kinds[name], decimal_comma=text is not None and text.decimal_comma)
+            wrong = pl.col(name).is_not_null() & read.is_null()
+        else:
+            wrong = pl.col(name).is_not_null()
+        found = table.select(pl.col(name), wrong.alias("wrong")).collect()
+        mask = found["wrong"].to_numpy()
+        if mask.any():
+            first = str(found[name].filter(found["wrong"])[0])
+            bad.append(f"{name!r} in {source.where(mask)}, first {first!r:.60}")
     if bad:
         raise FormatError(
             f"{source.path}: columns that must hold numbers hold text: {'; '.join(bad)}. Encode the text as "
             "numbers (one column per category), or take these columns out of the schema."
         )
+    return frozenset(name for name in schema.numbers if kinds[name].is_integer())
 
 
-def _log(table: pl.LazyFrame, text: Text | None, schema: Schema, source: Source) -> Log:
+def _is_number(kind: pl.DataType) -> bool:
+    return kind.is_numeric() or kind == pl.Boolean
+
+
+def _log(table: pl.LazyFrame, text: Text | None, cells: Cells) -> Log:
+    schema, source = cells.schema, cells.source
     if not source.rows:
         raise FormatError(f"{source.path} has a header but no rows.")
-    cells = Cells(schema, source)
     columns = cells.read(table, decimal_comma=text is not None and text.decimal_comma)
     check_flags(columns, schema, source)
     space = _action_space(schema, columns, source)

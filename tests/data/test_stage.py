@@ -1,5 +1,6 @@
 """From rows to what `update` sees: packed, scaled once, and equal on either way to the device."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,21 @@ def test_positions_count_the_eligible_rows_only() -> None:
     every = np.asarray(stage.everything().take(np.arange(4))["observation"])
     np.testing.assert_array_equal(every, np.asarray(data.observation)[rows])
     assert stage.bytes == 4 * 10 * 4
+
+
+def test_windows_and_next_actions_end_where_steps_are_missing() -> None:
+    """Row 2 of the first episode was followed by one that was not recorded."""
+    data = dataset_of((6, 3))
+    gap = np.arange(9) == 2
+    data = dataclasses.replace(data, has_next=data.has_next & ~gap, terminated=np.zeros(9, bool))
+    stage = dataclasses.replace(stage_of(data, needs=ALL | {"next_action"}), window=3, chunk=2)
+    assert stage.reach.tolist() == [3, 2, 1, 3, 2, 1, 3, 2, 1]
+    assert stage.starts is not None
+    assert stage.starts.tolist() == [0, 1, 3, 4, 6, 7]
+    known = np.asarray(
+        dataclasses.replace(stage, window=1).everything().take(np.arange(9))["next_action_known"]
+    )
+    assert known.tolist() == [1, 1, 0, 1, 1, 0, 1, 1, 0]
 
 
 @pytest.mark.parametrize("make", [lambda: dataset_of((9, 8)), mixed], ids=["vector", "mixed"])

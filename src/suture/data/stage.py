@@ -108,10 +108,15 @@ class Stage:
 
     @functools.cached_property
     def reach(self) -> HostArray:
-        """How many rows may be read from each dataset row on, itself included, (N,) int32."""
+        """How many rows may be read from each dataset row on, itself included, (N,) int32.
+
+        They follow each other: no end of an episode lies between them, and no row that was not recorded.
+        """
         rows, place = self.rows, np.arange(len(self.rows))
         episode = self.dataset.episode_index[rows]
-        linked = (rows[1:] == rows[:-1] + 1) & (episode[1:] == episode[:-1])
+        linked = (
+            (rows[1:] == rows[:-1] + 1) & (episode[1:] == episode[:-1]) & self.dataset.has_next[rows[:-1]]
+        )
         ends = np.flatnonzero(np.append(~linked, True))
         reach = np.zeros(len(self.dataset), np.int32)
         reach[rows] = ends[np.searchsorted(ends, place)] - place + 1
@@ -207,7 +212,9 @@ class Stage:
 
     @functools.cached_property
     def _following(self) -> HostArray:
-        """The row after each one; an episode's last row itself."""
+        """The row after each one; itself where an episode ends, or where what followed was not recorded."""
         rows = np.arange(len(self.dataset)) + 1
-        rows[self.dataset.episode_start[1:] - 1] -= 1
+        ends = ~self.dataset.has_next
+        ends[self.dataset.episode_start[1:] - 1] = True
+        rows[ends] -= 1
         return rows

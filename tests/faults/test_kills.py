@@ -5,7 +5,6 @@ instead, and adds every crash point and SUTURE_KILLS random kills.
 """
 
 import os
-import random
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults import random_kills
 from making.runs import KILLED, checkpoints, logged, newest, saved_walk, start, suture
 
 from suture.algorithms.table import algorithm_named
@@ -146,22 +146,12 @@ def test_killed_at_every_crash_point(point: str, log: Path, whole: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_at_random_times(log: Path, whole: Path, tmp_path: Path) -> None:
-    """S1: random kills, anywhere from the start of Python on; each run is resumed until it is done."""
-    rng, kills, runs = random.Random(0), 0, 0
-    while kills < int(os.environ.get("SUTURE_KILLS", "50")):
-        out, runs = tmp_path / f"run-{runs}", runs + 1
-        for _ in range(4):
-            child = start("train", NAME, log, *FIELDS, "--out", out, "--resume")
-            try:
-                child.communicate(timeout=rng.uniform(1.5, 6.0))
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.communicate()
-                kills += 1
-        finish(log, out)
-        check_equal(out, whole)
-    assert runs > 1
+def test_killed_again_and_again_at_random_times(tmp_path: Path) -> None:
+    """S1: random kills, most of them while checkpoints are written; each run is resumed until it is done."""
+    settings = random_kills.Settings(kills=int(os.environ.get("SUTURE_KILLS", "50")), algorithm=NAME)
+    tally = random_kills.strike(settings, tmp_path)
+    assert tally.kills == settings.kills
+    assert tally.in_a_checkpoint > 0
 
 
 def test_whole_checkpoints_are_kept(whole: Path) -> None:

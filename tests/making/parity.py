@@ -72,19 +72,27 @@ def agree(ours: Any, theirs: Any, what: str, tolerance: float = 1e-5) -> None:
     np.testing.assert_allclose(np.asarray(ours), theirs, rtol=tolerance, atol=tolerance * scale, err_msg=what)
 
 
+def gelu(x: Array) -> Array:
+    """The usual approximation (Hendrycks & Gimpel 2016)."""
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": lambda x: np.maximum(x, 0), "gelu": gelu}
+
+
 class Plain:
-    """An MLP of ours in float64 NumPy: ReLU, then layer norm where it has any; members first."""
+    """An MLP of ours in float64 NumPy: activation, then layer norm where it has any; members first."""
 
     def __init__(self, mlp: Any):
         self.arrays = [np.array(leaf, np.float64) for leaf in parameters(mlp)]
-        self.depth = len(mlp.layers)
+        self.depth, self.activation = len(mlp.layers), ACTIVATIONS[mlp.activation]
 
     def __call__(self, x: Array) -> Array:
         norms = self.arrays[2 * self.depth :]
         for i in range(self.depth):
             x = x @ self.arrays[2 * i] + self.arrays[2 * i + 1]
             if i < self.depth - 1:
-                x = np.maximum(x, 0)
+                x = self.activation(x)
                 if norms:
                     x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
                     x = x * norms[2 * i] + norms[2 * i + 1]

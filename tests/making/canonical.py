@@ -35,12 +35,12 @@ def read_oracle(data_folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def exact_batch(behaviour: Array | None = None, copies: int = 200) -> Batch:
-    """Every transition of the canonical problem under a behaviour, about `copies` rows a state."""
+def exact_batch(behaviour: Array | None = None, copies: int | tuple[int, ...] = 200) -> Batch:
+    """Every transition of the canonical problem under a behaviour, about `copies` rows a state (or each)."""
     mdp, behaviour = canonical(), canonical_behaviour() if behaviour is None else behaviour
     rows: list[tuple[int, int, float, int]] = []
     for s, a, after in np.ndindex(mdp.transition.shape):
-        count = copies * behaviour[s, a] * mdp.transition[s, a, after]
+        count = np.broadcast_to(copies, 4)[s] * behaviour[s, a] * mdp.transition[s, a, after]
         assert abs(count - round(count)) < 1e-6, "choose copies so that every count is whole"
         rows += [(s, a, float(mdp.reward[s, a]), after)] * round(count)
     columns = [jnp.asarray(column) for column in zip(*rows, strict=True)]

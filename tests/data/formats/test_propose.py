@@ -263,6 +263,26 @@ def test_of_two_costs_the_clearer_one_is_taken_and_the_other_named(tmp_path: Pat
     assert "Left out: 'price' ('energy_cost' is the cost; put all that counts into one column)" in said
 
 
+def test_names_with_units_and_dots_and_dates_under_any_name(tmp_path: Path) -> None:
+    columns = {"x": NOISE[0], "Feed rate SP [kg/h]": NOISE[1]}
+    schema, _, _ = of(tmp_path, {"Batch No.": EPISODES + 1.0, "Elapsed (min)": 5 * STEPS, **columns})
+    assert (schema.episode, schema.order) == ("Batch No.", "Elapsed (min)")
+    assert schema.action == ("Feed rate SP [kg/h]",)
+    charted = [f"2110-03-{1 + e:02d} {s:02d}:00" for e, s in zip(EPISODES, STEPS, strict=True)]
+    schema, _, _ = of(tmp_path, {"stay_id": EPISODES, "charted": charted, **columns})
+    assert (schema.episode, schema.order, schema.columns) == ("stay_id", "charted", ("charted",))
+
+
+def test_one_recording_without_a_label_is_named(tmp_path: Path) -> None:
+    columns = {"x": NOISE[0], "action": NOISE[1]}
+    _, said = unread(tmp_path, {"time": np.round(0.02 * np.arange(300), 3), **columns})
+    assert "'time' grows evenly: if the file is one recording, add a column with one label." in said
+    _, said = unread(tmp_path, {"time": np.cumsum(1 + np.arange(300) % 7), **columns})
+    assert "grows evenly" not in said
+    _, said = unread(tmp_path, {"cycle": STEPS, **columns})
+    assert "'cycle' begins anew 19 times: add a column that numbers these runs." in said
+
+
 def test_a_shop(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     proposal, said = unread(tmp_path, {

@@ -5,6 +5,7 @@ import polars as pl
 MOST_CHOICES = 256
 FEW = 64
 DATES = 100
+ROUNDING = 1e-6
 
 
 def numbers(series: pl.Series) -> pl.Series | None:
@@ -73,15 +74,25 @@ def counts(values: pl.Series) -> bool:
     return bool((steps == 1).all())
 
 
-def falls(values: pl.Series) -> int:
-    """How often a step number falls back to its lowest value; 0 where it also falls elsewhere."""
-    lower = (values.diff() < 0).fill_null(False)
-    return int(lower.sum()) if bool((values.filter(lower) == values.min()).all()) else 0
+def begins_anew(values: pl.Series) -> int:
+    """How often what counts evenly falls back to its lowest value; 0 where it also does something else."""
+    steps = values.diff()
+    lower = (steps < 0).fill_null(False)
+    anew = bool((values.filter(lower) == values.min()).all())
+    return int(lower.sum()) if anew and _equal(steps.filter(~lower).drop_nulls()) else 0
 
 
 def even(values: pl.Series, label: pl.Series | None) -> bool:
     """Whether values always grow by the same amount within each label."""
-    return _steps(values, label).n_unique() == 1
+    return _equal(_steps(values, label))
+
+
+def _equal(steps: pl.Series) -> bool:
+    """Whether all steps are of one length, but for rounding, and upwards."""
+    if not len(steps):
+        return False
+    least, most = float(steps.min()), float(steps.max())  # pyright: ignore[reportArgumentType]
+    return least > 0 and most - least <= ROUNDING * most
 
 
 def _steps(values: pl.Series, label: pl.Series | None) -> pl.Series:

@@ -187,9 +187,20 @@ def _note_rest(draft: Draft) -> None:
         ids = [name for name in draft.head.columns if roles.is_identifier(name) and name not in draft.used]
         repeated = [name for name in ids if 1 < draft.head[name].n_unique() < draft.head.height]
         perhaps = f" Perhaps {' or '.join(map(repr, repeated[:3]))}?" if repeated else ""
-        for name in (n for n in draft.numbers if draft.meaning[n] == "order" and n not in draft.used):
-            if begins := evidence.falls(draft.numbers[name]):
-                perhaps = f" {name!r} begins anew {begins:,} times: add a column that numbers these runs."
+        for name in draft.used_as("order"):
+            moment = evidence.moments(draft.head[name])
+            if moment is not None and evidence.even(moment, None):
+                perhaps += (
+                    f" {name!r} grows evenly: if the file is one recording, add a column with one label."
+                )
+        runs = {
+            name: begins
+            for name, values in draft.numbers.items()
+            if draft.used.get(name, "observation") == "observation"
+            and (begins := evidence.begins_anew(values))
+        }
+        for name, begins in runs.items():
+            perhaps = f" {name!r} begins anew {begins:,} times: add a column that numbers these runs."
         draft.note(
             "No column was recognised as the episode. Name the one whose value is the same for all steps "
             f"of a run, a batch or a patient.{perhaps} With null every row is a decision of its own (a "

@@ -72,8 +72,9 @@ OUTCOMES = COSTS[0] | COSTS[1] | COSTS[2]
 
 
 def plain(name: str) -> str:
-    """A name in lower case with underscores: 'Valve Setpoint-1' and 'valveSetpoint.1' alike."""
-    split = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
+    """A name in lower case, with underscores and without its unit: 'Batch No.' is batch_no."""
+    bare = re.sub(r"[\[(][^\d\])]*[\])]", "", name).strip(" ._") or name
+    split = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", bare.strip())
     return re.sub(r"[\s\-/]+", "_", split).lower()
 
 

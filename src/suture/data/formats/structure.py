@@ -73,7 +73,8 @@ def find_order(draft: Draft) -> None:
     moments = {n: found for n in draft.free() if (found := evidence.moments(draft.head[n])) is not None}
     disorder = {name: evidence.disorder(values, label) for name, values in moments.items()}
     named = {n: (disorder[n], 0) for n in moments if draft.meaning[n] == "order"}
-    hinted = {n: (disorder[n], 1) for n in moments if roles.hints(n, "order") and not disorder[n]}
+    told = [n for n in moments if roles.hints(n, "order") or n not in draft.numbers]
+    hinted = {n: (0, 1) for n in told if disorder[n] == 0}
     # Without episodes rows are decisions of their own: what falls is no time of theirs.
     most = 2 if label is not None else 1
     fit = {n: rank for n, rank in {**hinted, **named}.items() if rank[0] <= most or _is_time(draft, n)}

@@ -44,7 +44,7 @@ class Study:
     """How the curve is drawn.
 
     steps, every: length of each training run, and steps between checkpoints.   seeds: of each method.
-    environment: where the truth is played, in `episodes` episodes; None: it is fitted.
+    environment: where the truth is played, in `episodes` episodes; None: it is fitted, by `fitted_steps`.
     options: further settings of the runs, such as reward_scale.
     """
 
@@ -55,6 +55,7 @@ class Study:
     seeds: int = 3
     environment: str | Make | None = None
     episodes: int = 20
+    fitted_steps: int = 5_000
     options: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     say: Callable[[str], None] = lambda _: None
 
@@ -118,7 +119,10 @@ class Study:
         if self.environment is None:
             chosen = self.data.episode_start[:-1][:: max(1, self.data.episodes // STARTS)]
             starts = map_arrays(lambda array: array[chosen], self.data.observation)
-            fitted = [fqe.fit(run, self.data, member=member, seeds=1) for member in range(len(run))]
+            fitted = [
+                fqe.fit(run, self.data, member=member, seeds=1, steps=self.fitted_steps)
+                for member in range(len(run))
+            ]
             return starts, np.array([one.values(starts).mean() for one in fitted])
         policies, calls = run.policies, iter(range(1 << 31))
         played = rollout(

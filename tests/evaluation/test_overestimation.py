@@ -1,0 +1,100 @@
+"""Claims beside the truth: what critics are asked, what is played, and which part is outside the log."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from making.runs import suture
+
+from suture.algorithms.bc import BC
+from suture.algorithms.qlearning import DQN
+from suture.data.build import build
+from suture.data.dataset import Dataset
+from suture.envs.tabular import canonical, canonical_behaviour, evaluate, sample_log
+from suture.errors import ConfigError
+from suture.evaluation.claims import Claim
+from suture.evaluation.overestimation import Study
+from suture.training.run import open_run
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
+ENVIRONMENT = "suture/Canonical-v0"
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return build(sample_log(canonical(), canonical_behaviour(), episodes=60, horizon=20, seed=0)).admit()
+
+
+@pytest.fixture(scope="module")
+def played(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Claim]]:
+    folder = tmp_path_factory.mktemp("claims")
+    study = Study(data=data, out=folder, steps=60, every=30, seeds=2, environment=ENVIRONMENT, episodes=4)
+    return folder, study.run([DQN(hidden=(), discount=0.5, critic_learning_rate=0.1, batch_size=32)])
+
+
+def test_claims_are_the_critics_values_of_the_policys_own_actions(played: tuple[Path, list[Claim]]) -> None:
+    """Every episode of the problem starts in its first state."""
+    folder, claims = played
+    assert [(claim.step, claim.seed) for claim in claims] == [(30, 0), (30, 1), (60, 0), (60, 1)]
+    for claim in claims:
+        state: Any = open_run(folder / "dqn").at(claim.step).newest.state
+        layer = state.critic.net.mlp.layers[0]
+        recipe = open_run(folder / "dqn").recipe
+        seen = recipe.normaliser.normalise(np.eye(4, dtype=np.float32)[:1])
+        table = jnp.einsum("bi,mio->mbo", seen, layer.weight[claim.seed]) + layer.bias[claim.seed]
+        assert claim.claim == pytest.approx(float(table.min(0).max()), rel=1e-4)
+
+
+def test_the_truth_is_what_the_policy_earns(played: tuple[Path, list[Claim]]) -> None:
+    """Discounted by 0.5, where the problem's transitions from the start are nearly deterministic."""
+    folder, claims = played
+    for claim in claims:
+        run = open_run(folder / "dqn").at(claim.step)
+        actions = run.policies.act(np.tile(np.eye(4, dtype=np.float32)[None], (2, 1, 1)))[claim.seed]
+        exact = evaluate(
+            type(canonical())(canonical().transition, canonical().reward, 0.5, canonical().start),
+            np.eye(3)[actions],
+        )[2]
+        assert claim.truth == pytest.approx(exact, abs=0.25)
+        assert claim.truth_is == "played"
+
+
+def test_parts_inside_and_outside_the_log_are_told_apart(played: tuple[Path, list[Claim]]) -> None:
+    for claim in played[1]:
+        assert 0 <= claim.outside_share <= 1
+        assert (claim.inside is None) == (claim.outside_share == 1)
+        assert (claim.outside is None) == (claim.outside_share == 0)
+        assert claim.logged_return is not None
+        assert claim.excess == pytest.approx(claim.claim - claim.truth)
+        assert not claim.diverged
+
+
+def test_without_an_environment_the_truth_is_fitted(data: Dataset, tmp_path: Path) -> None:
+    study = Study(data=data, out=tmp_path, steps=20, every=20, seeds=1, fitted_steps=300)
+    (claim,) = study.run([DQN(hidden=(), discount=0.5, batch_size=32)])
+    assert claim.truth_is == "fitted"
+    assert np.isfinite(claim.truth)
+
+
+def test_methods_without_values_are_refused(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="bc learns no action values"):
+        Study(data=data, out=tmp_path).run([BC()])
+
+
+def test_the_command_leaves_the_table_the_plot_and_the_numbers(data: Dataset, tmp_path: Path) -> None:
+    from suture.data.formats import native
+
+    native.write(data, tmp_path / "log")
+    done = suture(
+        "overestimation", tmp_path / "log", "--env", ENVIRONMENT, "--methods", "dqn", "--steps", 4,
+        "--every", 2, "--seeds", 1, "--episodes", 2, "--out", tmp_path / "study",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for text in ("claim - truth", "dqn", "0 of 1"):
+        assert text in done.stdout
+    rows = json.loads((tmp_path / "study" / "overestimation.json").read_text())
+    assert [row["step"] for row in rows] == [2, 4]
+    assert (tmp_path / "study" / "overestimation.svg").read_text().startswith("<svg")

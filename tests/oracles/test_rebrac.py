@@ -9,7 +9,7 @@ import pytest
 from making.bandit import fixed_point
 from making.canonical import solve
 from making.parity import Plain, agree, agree_with_differences
-from making.probe import Probe, on_actor_step
+from making.probe import QUICK, Probe, on_actor_step
 
 from suture.algorithms.base import Batch, Spec
 from suture.algorithms.rebrac import ReBRAC
@@ -26,7 +26,8 @@ def unlike(state: Any) -> Any:
     """A state whose targets are not the networks that they follow, about to move its policy."""
     other = jax.jit(lambda key: ALGORITHM.init(SPEC, key))(key_for(1, "init"))
     slow = state.slow
-    slow = type(slow)(slow.actor, other.slow.actor.net, other.critic.net, slow.metrics)
+    wide = jax.tree.map(lambda leaf: 20 * leaf, other.slow.actor.net)  # some actions at the bounds
+    slow = type(slow)(slow.actor, wide, other.critic.net, slow.metrics)
     return on_actor_step(type(state)(state.critic, slow, state.updates))
 
 
@@ -86,6 +87,19 @@ def test_each_loss_reads_its_networks(probe: Probe) -> None:
     assert probe.readers(lambda s: s.slow.target_critic) == {"critic/loss"}
     assert probe.readers(lambda s: s.slow.actor.net) == {"actor/loss"}
     assert probe.readers(lambda s: s.critic.net.mlp) == {"critic/loss", "actor/loss"}
+
+
+def test_values_and_actions_begin_near_zero_and_targets_as_copies() -> None:
+    """Normalised features would make the first values as large as 1, and far apart."""
+    algorithm = ReBRAC(hidden=(64, 64, 64))
+    state = jax.jit(lambda key: algorithm.init(SPEC, key), compiler_options=QUICK)(key_for(0, "init"))
+    seen = jax.random.normal(key_for(0, "act"), (100, 3))
+    action = state.slow.actor.net(seen).mode()
+    q = state.critic.net(seen, action)
+    assert 0 < jnp.abs(q).max() < 0.1
+    assert 0 < jnp.abs(action).max() < 0.1
+    np.testing.assert_array_equal(state.slow.target_critic(seen, action), q)
+    np.testing.assert_array_equal(state.slow.target_actor(seen).mode(), action)
 
 
 def test_layer_norm_is_in_the_critics_alone(probe: Probe) -> None:

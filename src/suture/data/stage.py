@@ -95,6 +95,7 @@ class Stage:
     window: rows that one element of a batch spans; they are of one episode and follow each other.
     chunk: a drawn row is followed by so many rows, itself included, or by the true end of its episode.
     discount: of the column `return_to_go`.
+    penalty: (N,) what each dataset row's scaled reward is lowered by, or None.
     """
 
     dataset: Dataset
@@ -105,6 +106,7 @@ class Stage:
     window: int = 1
     chunk: int = 1
     discount: float = 1.0
+    penalty: HostArray | None = None
 
     @functools.cached_property
     def reach(self) -> HostArray:
@@ -192,7 +194,7 @@ class Stage:
                 found |= spaces.arrays_of(scale.normalise(taken), name)
         found["action"] = scale.to_unit(data.action[rows])
         if "reward" in self.needs and data.reward is not None:
-            found["reward"] = scale.scale_reward(data.reward[rows])
+            found["reward"] = self._rewards(rows)
         if "return_to_go" in self.needs and data.reward is not None:
             found["return_to_go"] = self._returns[rows]
         if "discount" in self.needs:
@@ -205,10 +207,15 @@ class Stage:
             found["reach"] = self.reach[rows]
         return found
 
+    def _rewards(self, rows: Any) -> HostArray:
+        scaled = self.normaliser.scale_reward(np.asarray(self.dataset.reward)[rows])
+        return scaled if self.penalty is None else scaled - self.penalty[rows]
+
     @functools.cached_property
     def _returns(self) -> HostArray:
-        reward = self.normaliser.scale_reward(np.asarray(self.dataset.reward))
-        return returns_to_go(reward, self.dataset.episode_start, self.discount).astype(np.float32)
+        return returns_to_go(self._rewards(slice(None)), self.dataset.episode_start, self.discount).astype(
+            np.float32
+        )
 
     @functools.cached_property
     def _following(self) -> HostArray:

@@ -52,6 +52,7 @@ class Recipe:
     behaviour: dict[str, Any] | None = None
     names: Names = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
     schema: dict[str, Any] | None = None
+    counts: dict[str, Any] | None = None
 
     @property
     def algorithm(self) -> Algorithm[Any]:
@@ -114,6 +115,7 @@ class Recipe:
             "reward_limit": self.reward_limit,
             "names": {path: list(columns) for path, columns in self.names.items()},
             "schema": self.schema,
+            **({} if self.counts is None else {"counts": self.counts}),
         }
 
 
@@ -154,6 +156,7 @@ def read_recipe(path: Path, kind: type[Algorithm[Any]] | None = None) -> Recipe:
             behaviour=made.get("behaviour"),
             names={path: tuple(columns) for path, columns in dict(data.get("names", {})).items()},
             schema=data.get("schema"),
+            counts=data.get("counts"),
         )
     except (KeyError, TypeError) as error:
         raise RunMismatch(f"{path}: config.json or dataset.json lacks {error}. Restore the file.") from error

@@ -27,6 +27,16 @@ class Settings:
     )  # fmt: skip
     reward_scale: float = bounded(1.0, above=0.0, traced=False, help="rewards are multiplied by this")
     reward_shift: float = bounded(0.0, traced=False, help="then this is added (-1 for sparse mazes)")
+    count_penalty: float = bounded(
+        0.0, at_least=0.0, traced=False, unit="scaled reward", source="Jin et al. 2021 (arXiv:2012.15085)",
+        help="pessimism by counts: a reward is lowered by this, divided by the root of how often its "
+        "observation and action occur",
+    )  # fmt: skip
+    count_grid: float | None = bounded(
+        None, above=0.0, traced=False, unit="standard deviations, half ranges of an action",
+        help="observations and actions count as alike where they round to the same multiples of this; "
+        "default: where they are equal",
+    )  # fmt: skip
     validation: float = bounded(
         0.0, at_least=0.0, below=1.0, traced=False, help="share of the episodes kept out of training"
     )

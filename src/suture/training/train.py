@@ -13,11 +13,12 @@ import numpy as np
 from suture import signals
 from suture.algorithms.base import Algorithm
 from suture.config import replace
+from suture.data.counts import Counts
 from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
 from suture.data.split import TrainPart, split
 from suture.data.stage import Stage
-from suture.errors import FormatError, RunMismatch, StorageError
+from suture.errors import ConfigError, FormatError, RunMismatch, StorageError
 from suture.storage import atomic, manifest
 from suture.storage.lock import Lock
 from suture.training import checkpoint, device
@@ -74,6 +75,9 @@ def train(
     parts = split(data.admit(), fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
     sweep.algorithm.require(parts.train.dataset)
     recipe = _recipe(sweep, settings, data, parts.train)
+    counts = _counts(recipe, parts.train.dataset)
+    if counts is not None:
+        recipe = dataclasses.replace(recipe, counts=counts.to_json())
     clone = None if behaviour is None else Clone.of(behaviour)
     if clone is not None:
         clone.require_fit(recipe)
@@ -83,7 +87,8 @@ def train(
         raise RunMismatch(f"{path} is a file. Name a folder for the run with --out.")
     atomic.make_folder(path)
     with Lock(path / "lock"):
-        return _Trainer(recipe, parts.train, path, watch or Watch(), clone).train(resume, same_device)
+        trainer = _Trainer(recipe, parts.train, path, watch or Watch(), clone, counts)
+        return trainer.train(resume, same_device)
 
 
 def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPart) -> Recipe:
@@ -97,7 +102,7 @@ def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPa
     reward, limit = train_part.dataset.reward, None
     if reward is not None:
         extremes = np.array([reward.min(), reward.max()])
-        limit = float(np.abs(normaliser.scale_reward(extremes)).max())
+        limit = float(np.abs(normaliser.scale_reward(extremes)).max()) + settings.count_penalty
     return Recipe(
         sweep=sweep, settings=settings, source=data.source, fingerprint=train_part.dataset.fingerprint,
         observation=data.observation_space, action=data.action_space,
@@ -108,6 +113,18 @@ def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPa
             "validation_episodes": data.episodes - train_part.dataset.episodes,
         },
     )  # fmt: skip
+
+
+def _counts(recipe: Recipe, data: Dataset) -> Counts | None:
+    """How often the training part shows its pairs, where rewards are lowered by that."""
+    if not recipe.settings.count_penalty:
+        return None
+    if not recipe.algorithm.needs & {"reward", "return_to_go"}:
+        raise ConfigError(
+            f"{recipe.algorithm.name} does not learn from rewards, and count_penalty lowers them. Leave out "
+            "--count-penalty, or choose a method that does (such as iql)."
+        )
+    return Counts.of(data, recipe.normaliser, grid=recipe.settings.count_grid)
 
 
 def _default_folder(name: str, resume: bool) -> Path:
@@ -121,7 +138,10 @@ def _default_folder(name: str, resume: bool) -> Path:
 class _Trainer:
     """One call of `train`, holding the lock of the run folder."""
 
-    def __init__(self, recipe: Recipe, part: TrainPart, path: Path, watch: Watch, clone: Clone | None):
+    def __init__(
+        self, recipe: Recipe, part: TrainPart, path: Path, watch: Watch, clone: Clone | None,
+        counts: Counts | None,
+    ):  # fmt: skip
         self.recipe, self.path, self.watch, self.clone = recipe, path, watch, clone
         self.members = recipe.sweep.members
         self.stage = Stage(
@@ -129,6 +149,7 @@ class _Trainer:
             rows=np.flatnonzero(recipe.algorithm.rows(part.dataset)), origin=part.rows,
             window=recipe.algorithm.window, chunk=recipe.algorithm.decision_steps,
             discount=getattr(recipe.algorithm, "discount", 1.0),
+            penalty=None if counts is None else counts.penalty(recipe.settings.count_penalty),
         )  # fmt: skip
         self.failed_saves, self.began, self.seconds_before = 0, time.monotonic(), 0.0
         self.last_log: tuple[int, float] | None = None

@@ -49,8 +49,11 @@ class Text:
 
     def lines(self) -> Array:
         """The line on which each row begins, (rows,); the first line of the file is line 1."""
-        lines = _line(np.arange(self.first, self.first + self.rows, dtype=np.int64), self.breaks)
-        return lines.astype(np.int32) if self.rows and lines[-1] < 1 << 31 else lines
+        last = self.first + self.rows
+        records = np.arange(
+            self.first, last, dtype=np.int32 if last + len(self.breaks) < 1 << 31 else np.int64
+        )
+        return _line(records, self.breaks)
 
     def fault(self, columns: Iterable[str]) -> str | None:
         """The first cell that is no text, or in the given columns no number, for a person; None without."""
@@ -94,7 +97,10 @@ def survey(path: Path) -> Text:
 
 def _line(records: Array, breaks: Array) -> Array:
     """The line on which each record begins, from 1 on."""
-    return records + 1 + np.searchsorted(breaks, records)
+    lines = records + 1
+    if len(breaks):
+        lines += np.searchsorted(breaks, records).astype(lines.dtype)
+    return lines
 
 
 def _header(path: Path, text: str, separator: str) -> tuple[int, tuple[str, ...]]:

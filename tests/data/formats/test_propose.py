@@ -281,6 +281,8 @@ def test_one_recording_without_a_label_is_named(tmp_path: Path) -> None:
     assert "grows evenly" not in said
     _, said = unread(tmp_path, {"cycle": STEPS, **columns})
     assert "'cycle' begins anew 19 times: add a column that numbers these runs." in said
+    _, said = unread(tmp_path, {"cycle": STEPS + EPISODES % 3, **columns})
+    assert "begins anew" not in said
 
 
 def test_a_shop(tmp_path: Path) -> None:

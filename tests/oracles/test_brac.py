@@ -13,6 +13,7 @@ import pytest
 from making.canonical import LOGGED, exact_batch, probabilities, read_oracle, solve, table, worth
 from making.parity import Plain, agree, agree_with_differences
 from making.probe import QUICK, Probe
+from making.shaken import shaken
 from scipy import special
 
 from suture.algorithms.base import Batch, Spec
@@ -123,10 +124,8 @@ METHODS = {
 
 def unlike(state: Any) -> Any:
     """A state whose target is not the critic that it follows; its biases are not 0, where ReLU bends."""
-    moved = jax.tree.map(lambda leaf: leaf + 0.1 * jnp.cos(1.0 + jnp.arange(leaf.size)).reshape(leaf.shape),
-                         state.critic.net)  # fmt: skip
-    target = jax.tree.map(lambda leaf: leaf[::-1] * 0.9, moved)
-    return eqx.tree_at(lambda s: [s.critic.net, s.target_critic], state, [moved, target])
+    places = lambda s: [s.critic.net, s.target_critic, s.actor.net, s.behaviour.model.net]  # noqa: E731
+    return eqx.tree_at(places, state, [shaken(net, seed) for seed, net in enumerate(places(state))])
 
 
 @functools.cache
@@ -143,6 +142,7 @@ class Statement:
         self.batch = jax.tree.map(lambda column: np.asarray(column, np.float64), batch)
         self.actor, self.critic = Plain(state.actor.net.mlp), Plain(state.critic.net.mlp)
         self.behaviour = Plain(state.behaviour.policy.mlp)
+        self.log_std = np.asarray(getattr(state.behaviour.policy, "log_std", 0.0), np.float64)
         key_learn = jax.random.split(key_for(0, "update"))[1]
         key_next, self.key_actor = jax.random.split(key_learn)
         value, distance = self.appraise(Plain(state.target_critic.mlp), self.batch.next_observation, key_next)
@@ -162,7 +162,7 @@ class Statement:
     def cloned_density(self, action: Array, seen: Array) -> Array:
         action = np.clip(action, -0.999, 0.999)
         if self.algorithm.behaviour_model == "gaussian":
-            return self.density(action, np.tanh(self.behaviour(seen)), np.zeros(2))
+            return self.density(action, np.tanh(self.behaviour(seen)), self.log_std)
         mean, log_std = np.split(self.behaviour(seen), 2, axis=-1)
         raw = np.arctanh(action)
         return self.density(raw, mean, np.clip(log_std, -5, 2)) - np.log(1 - action**2).sum(-1)
@@ -209,7 +209,7 @@ def test_losses_and_gradients_are_the_paper_s(name: str) -> None:
 def test_each_loss_reads_its_networks(name: str) -> None:
     one, paid = probe(name), {"critic/loss", "actor/loss"}
     assert one.readers(lambda s: s.target_critic) == {"critic/loss"}
-    assert one.readers(lambda s: s.critic.net) == paid
+    assert [one.readers(lambda s: s.critic.net.mlp, member=m) for m in (0, 1)] == [paid, paid], "the smaller"
     assert one.readers(lambda s: s.actor.net) == paid
     assert one.readers(lambda s: s.behaviour.model.net.mlp) == (paid if name == "v kl" else {"actor/loss"})
 

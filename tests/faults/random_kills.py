@@ -25,7 +25,7 @@ from making.runs import checkpoints, logged, newest, saved_walk, start, suture
 
 from suture.storage import manifest
 
-STEPS, EVERY, LOG = 2_000, 10, 5
+STEPS, EVERY, LOG = 1_000, 10, 5
 LIVES = 12
 """After so many kills a run is let go to its end."""
 
@@ -95,7 +95,7 @@ class Victim:
 
     def finish(self) -> None:
         """Let the run come to its end."""
-        done = suture(*self.arguments)
+        done = suture(*self.arguments, timeout=1200)
         if done.returncode != 0:
             raise SystemExit(f"The run could not be resumed ({done.returncode}):\n{done.stderr}")
 

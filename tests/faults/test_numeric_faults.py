@@ -143,8 +143,8 @@ class Flaky:
             self.struck.append(start)
             if what == "state":
                 return jax.tree.map(lambda leaf: leaf.at[-1].set(jnp.nan), state), chunk
-            metrics = {name: value.at[-1].set(jnp.inf) for name, value in chunk.metrics.items()}
-            return state, Chunk(metrics=metrics, bad_step=chunk.bad_step.at[-1].set(start + count // 2))
+            metrics = {name: with_last(value, np.inf) for name, value in chunk.metrics.items()}
+            return state, Chunk(metrics=metrics, bad_step=with_last(chunk.bad_step, start + count // 2))
 
         def settling(guard: Guard, *arguments: Any) -> Any:
             self.again = True
@@ -155,6 +155,11 @@ class Flaky:
         monkeypatch.setattr("suture.training.loop.CHUNK_SECONDS", 1e9)  # lengths must not depend on the clock
         monkeypatch.setattr(Program, "run", flaky)
         monkeypatch.setattr(Guard, "settle", settling)
+
+
+def with_last(values: Any, last: float) -> Any:
+    """The values of all members, with another one for the last member."""
+    return jnp.asarray(values).at[-1].set(last)
 
 
 @pytest.mark.parametrize("what", ["state", "metrics"])

@@ -55,11 +55,26 @@ def copy(state: State) -> State:
     return jax.tree.map(jnp.copy, state)
 
 
-@jax.jit
 def all_finite(state: State) -> Any:
-    """Whether every number of each member is finite, (members,)."""
+    """Whether every number of each member is finite, (members,).
+
+    On a CPU by NumPy, which reads the arrays where they lie: a program of its own would take as long to
+    compile as a run of a thousand chunks saves.
+    """
+    if jax.default_backend() == "cpu":
+        return _all_finite(jax.tree.map(np.asarray, state), np)
+    return finite_on_device(state)
+
+
+def _all_finite(state: State, numpy: Any) -> Any:
     leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return jnp.stack([jnp.isfinite(leaf).reshape(len(leaf), -1).all(1) for leaf in leaves]).all(0)
+    return numpy.stack([numpy.isfinite(leaf).reshape(len(leaf), -1).all(1) for leaf in leaves]).all(0)
+
+
+@jax.jit
+def finite_on_device(state: State) -> Any:
+    """`all_finite` where the state is not in the host's memory."""
+    return _all_finite(state, jnp)
 
 
 def with_member(state: State, member: int, other: State) -> State:

@@ -5,13 +5,13 @@ runs whether a run is cut into chunks here or there, which is what makes a resum
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from suture.algorithms.base import Algorithm, Metrics, Spec
@@ -56,14 +56,21 @@ def sample_rows(seed: Any, step: Any, batch_size: int, eligible: int) -> Int[Arr
     return jax.random.randint(key_for(seed, "batch", step), (batch_size,), 0, eligible)
 
 
-@jax.jit
 def _take(tree: Any, member: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[member], tree)
+    """One member's part of a tree of all. A single one is there as it lies: nothing is compiled for it."""
+    return jax.tree.map(lambda leaf: leaf[0] if len(leaf) == 1 else leaf[member], tree)
 
 
-@functools.partial(jax.jit, donate_argnums=0)
 def _put(tree: Any, member: Any, part: Any) -> Any:
-    return jax.tree.map(lambda leaf, value: leaf.at[member].set(value), tree, part)
+    """The tree of all members with one member's part replaced."""
+    return jax.tree.map(
+        lambda leaf, new: new[None] if len(leaf) == 1 else leaf.at[member].set(new), tree, part
+    )
+
+
+@jax.jit
+def _joined(*parts: Any) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
 
 class Program:
@@ -81,15 +88,15 @@ class Program:
         # Convolution gradients inside a loop are some thirty times slower on XLA's CPU backend.
         on_cpu = jax.default_backend() == "cpu"
         self.stepwise = on_cpu and has_images(spec.observation)
-        # On a CPU one compiled program runs member after member, each with its networks in the cache;
-        # on an accelerator all members run side by side.
-        self.side_by_side = not on_cpu
-        self._init = self._compile(self._init_member, (0,))
-        self._run = self._compile(self._steps, (0, 0, 0 if streamed else None, None, None, None))
+        self._init, self._run = self._on_accelerator() if not on_cpu else self._on_cpu()
 
     def init(self, members: Members) -> State:
         """The state of all members before the first step."""
         return self._init(self._tree(members))
+
+    def shapes(self, members: Members) -> State:
+        """The shapes and dtypes of that state; nothing is compiled."""
+        return jax.eval_shape(jax.vmap(self._init_member), self._tree(members))
 
     def run(self, state: State, members: Members, rows: Rows, start: int, count: int) -> tuple[State, Chunk]:
         """Do `count` updates from step `start`. The given state is consumed."""
@@ -104,27 +111,41 @@ class Program:
             first = jnp.where((first < 0) & (bad >= 0), bad, first)
         return state, Chunk(metrics=totals, bad_step=first)
 
-    def _compile(self, function: Any, axes: tuple[int | None, ...]) -> Any:
-        """Compile a function of one member to one of all. axes: which arguments have a member dimension."""
-        donated = 0 if len(axes) > 1 else ()
-        if self.side_by_side:
-            return jax.jit(jax.vmap(function, in_axes=axes), donate_argnums=donated)
-        compiled = jax.jit(function, donate_argnums=donated)
+    def _on_accelerator(self) -> tuple[Any, Any]:
+        """All members side by side, in one program to begin and one to go on."""
+        axes = (0, 0, 0 if self.streamed else None, None, None, None)
+        run = jax.vmap(self._steps, in_axes=axes)
+        return jax.jit(jax.vmap(self._init_member)), jax.jit(run, donate_argnums=0)
 
-        def one_by_one(*arguments: Any) -> Any:
-            count = len(jax.tree.leaves(arguments[0])[0])
-            whole: Any = None
-            for member in range(count):
-                part = compiled(*(
-                    value if axis is None else _take(value, member)
-                    for value, axis in zip(arguments, axes, strict=True)
-                ))  # fmt: skip
-                if whole is None:
-                    whole = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape), leaf.dtype), part)
-                whole = _put(whole, member, part)
-            return whole
+    def _on_cpu(self) -> tuple[Any, Any]:
+        """Member after member, each with its networks in the cache, and as few programs as can be.
 
-        return one_by_one
+        The first state is computed once: compiling it is what costs, and most of that is optimisation.
+        """
+
+        def steps(member: Any, state: State, tree: Any, rows: Any, *when: Any) -> tuple[State, Any, Any]:
+            own = _take(rows, member) if self.streamed else rows
+            mine, metrics, bad = self._steps(_take(state, member), _take(tree, member), own, *when)
+            return _put(state, member, mine), metrics, bad
+
+        def first(member: Any, tree: Any) -> State:
+            return jax.tree.map(lambda leaf: leaf[None], self._init_member(_take(tree, member)))
+
+        compiled = jax.jit(steps, donate_argnums=1)
+        quickly = jax.jit(first, compiler_options={"xla_backend_optimization_level": 0})
+
+        def init(tree: Any) -> State:
+            parts = [quickly(member, tree) for member in range(len(tree["seed"]))]
+            return parts[0] if len(parts) == 1 else _joined(*parts)
+
+        def run(state: State, tree: Any, *others: Any) -> tuple[State, Any, Any]:
+            told = list[Any]()
+            for member in range(len(tree["seed"])):
+                state, *each = compiled(member, state, tree, *others)
+                told.append(each)
+            return state, *jax.tree.map(lambda *values: np.stack(values), *told)
+
+        return init, run
 
     def _tree(self, members: Members) -> dict[str, Any]:
         """The members as arrays: seed, swept fields, and the limit beyond which values count as diverged."""

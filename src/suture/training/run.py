@@ -86,7 +86,7 @@ class Recipe:
     def template(self) -> State:
         """Shapes and dtypes of the state."""
         program = Program(self.algorithm, self.spec, 1, streamed=False, continue_diverged=True)
-        return jax.eval_shape(lambda: program.init(self.sweep.members))
+        return program.shapes(self.sweep.members)
 
     def config_json(self) -> dict[str, Any]:
         """The content of `config.json`."""

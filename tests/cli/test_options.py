@@ -17,7 +17,15 @@ from suture.errors import ConfigError
 from suture.training.settings import Settings
 
 KINDS: list[tuple[str, Any]] = [*ALGORITHMS.items(), ("bc", Settings)]
-FIELDS = [(name, kind, field) for name, kind in KINDS for field in fields_of(kind)]
+FIELDS = [
+    (name, kind, field)
+    for (field, *_), (name, kind) in {
+        # What many methods share is asked of one of them.
+        (field, str(about.default), str(types_of(kind)[field]), str(bounds_of(about))): (name, kind)
+        for name, kind in reversed(KINDS)
+        for field, about in fields_of(kind).items()
+    }.items()
+]
 IDS = [f"{name}-{kind.__name__}-{field}" for name, kind, field in FIELDS]
 
 
@@ -32,19 +40,21 @@ def run(
     return int(ended.value.code or 0), out + err
 
 
-def flag(field: str) -> str:
-    return "--" + field.replace("_", "-")
+def flag(field: str, kind: Any = None) -> str:
+    """`--field`; `--no-field` where it is set unless one says otherwise."""
+    unset = "no-" if kind is not None and fields_of(kind)[field].default is True else ""
+    return f"--{unset}{field.replace('_', '-')}"
 
 
 @pytest.mark.parametrize(("name", "kind", "field"), FIELDS, ids=IDS)
 def test_a_misspelt_field_is_refused_with_the_nearest(
     name: str, kind: Any, field: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    misspelt = flag(field) + field[-1]
+    misspelt = flag(field, kind) + field[-1]
     code, said = run(capsys, monkeypatch, "train", name, "absent.npz", misspelt, "1")
     assert code == 2
     assert misspelt in said
-    assert flag(field) in said
+    assert flag(field, kind) in said
     assert "Traceback" not in said
 
 
@@ -83,7 +93,7 @@ def test_every_field_can_be_set_and_reaches_its_class(capsys: Any, monkeypatch: 
     monkeypatch.setattr(cli, "_train", lambda kind, chosen: seen.append((kind, chosen)) or 0)
     for name, kind, field in FIELDS:
         value, typed = other_value(kind, field)
-        arguments = [flag(field), *typed]
+        arguments = [flag(field, kind), *typed]
         code, said = run(capsys, monkeypatch, "train", name, "absent.npz", *arguments)
         assert code == 0, said
         group = seen[-1][1].settings if kind is Settings else seen[-1][1].algorithm
@@ -96,12 +106,13 @@ def other_value(kind: Any, field: str) -> tuple[Any, list[str]]:
     """A value in range that is not the default, and how it is typed."""
     default, typed = fields_of(kind)[field].default, types_of(kind)[field]
     if typed is bool:
-        return True, []
-    if typed is float:
+        return not default, []
+    if typed in (float, float | None):
         value = 0.5 if default != 0.5 else 0.25
         return value, [str(value)]
-    if typed is int:
-        return default + 1, [str(default + 1)]
+    if typed in (int, int | None):
+        value = (default or 0) + 1
+        return value, [str(value)]
     if isinstance(default, tuple):
         return (7, 9), ["7", "9"]
     if "Literal" in str(typed):
@@ -121,7 +132,7 @@ def test_help_explains_every_field(name: str, capsys: Any, monkeypatch: pytest.M
         for field, about in fields_of(kind).items():
             bounds = bounds_of(about)
             assert bounds.help, f"{kind.__name__}.{field} has no help"
-            assert flag(field) in words
+            assert flag(field, kind) in words
             for part in (bounds.help, bounds.unit, str(bounds), bounds.source):
                 assert part in words, (field, part)
             default = about.default
@@ -247,3 +258,10 @@ def test_the_version_and_the_commands(capsys: Any, monkeypatch: pytest.MonkeyPat
     assert code == 0
     assert all(f"suture {command}" in said for command in ("inspect", "convert", "train", "evaluate", "demo"))
     assert Path("absent.npz").exists() is False
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_no_field_of_a_method_has_the_name_of_another_option(name: str) -> None:
+    """They stand side by side on the command line."""
+    others = {*fields_of(Settings), *fields_of(cli.RunOptions), *fields_of(cli.ReadingOptions)}
+    assert not others & {*fields_of(ALGORITHMS[name])}

@@ -26,7 +26,7 @@ from suture.training.sweep import Sweep
 SMALL: dict[str, Any] = {"hidden": (6, 6), "samples": 3, "initial_temperature": 0.7}
 METHODS: dict[str, Any] = {
     "cql": CQL(**SMALL),
-    "cool": CQL(**SMALL, conservative_temperature=0.5, normalise=True, critics=3, entropy_backup=True),
+    "cool": CQL(**SMALL, conservative_temperature=0.5, per_sample=True, critics=3, entropy_backup=True),
     "learned factor": CQL(**SMALL, target_gap=0.8, max_target_backup=True, discount=0.9),
     "cloning": CQL(**SMALL, bc_steps=1, conservative_weight=0.5),
     "cal_ql": CalQL(**SMALL),

@@ -61,7 +61,7 @@ class Conservative(SoftActorCritic[ConservativeState[L]]):
         10, at_least=1, unit="actions", source=PAPER,
         help="that stand for all actions: so many uniform, of the policy, and of the policy one step on",
     )  # fmt: skip
-    normalise: bool = bounded(
+    per_sample: bool = bounded(
         False, source=PAPER, help="divide by the number of those actions: the gap falls by T times its log"
     )
     target_gap: float | None = bounded(
@@ -100,7 +100,7 @@ class Conservative(SoftActorCritic[ConservativeState[L]]):
         """
         weight = self.conservative_weight * (1.0 if factor is None else factor.net())
         gap = pushed - q.mean(-1).sum()
-        if self.normalise:
+        if self.per_sample:
             gap -= len(q) * self.conservative_temperature * math.log(samples)
         return (
             q,

@@ -9,7 +9,7 @@ import equinox as eqx
 from jaxtyping import Array
 
 from suture.algorithms.base import Batch, Metrics, Trainable, follow, scalars
-from suture.algorithms.critic_based import CriticBased
+from suture.algorithms.critic_based import Asked, CriticBased
 from suture.nets.imitated import GreedyAmongLikely, ImitatedCritic
 from suture.objectives.regressions import REGRESSIONS, squared_loss
 from suture.objectives.returns import one_step_target
@@ -43,10 +43,11 @@ def learn_choices(
     next_value = method.pessimistic(state.target_critic(batch.next_observation, best))
     target = one_step_target(batch.reward, method.discount * batch.discount, next_value)
 
-    def imitation(net: ImitatedCritic, _: Array) -> tuple[Array, Metrics]:
+    def ask(net: ImitatedCritic) -> Asked:
         answer = net.imitate(batch.observation)
         loss = -answer.log_prob(batch.action).mean()
-        return loss + logit_penalty * squared_loss(answer.logits), scalars(behaviour_loss=loss)
+        added = loss + logit_penalty * squared_loss(answer.logits)
+        return net(batch.observation, batch.action), added, scalars(behaviour_loss=loss)
 
-    critic, metrics = method.fit_critic(state.critic, batch, target, imitation, REGRESSIONS["huber"])
+    critic, metrics = method.fit_critic(state.critic, batch, target, ask, REGRESSIONS["huber"])
     return ChoiceState(critic, follow(state.target_critic, critic.net, method.target_rate)), metrics

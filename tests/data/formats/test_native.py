@@ -273,3 +273,15 @@ def test_d22_a_shard_elsewhere_is_refused(tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "manifest.json")
     with pytest.raises(HostileFile, match="symbolic link"):
         native.open(tmp_path / "store")
+
+
+def test_names_of_columns_and_the_schema_are_kept(tmp_path: Path) -> None:
+    """A store made from a table still knows what its columns were called; others are not appended to it."""
+    names = {"observation": ("height", "speed", "tilt"), "action": ("left", "right")}
+    data = dataclasses.replace(dataset(), names=names, schema={"format": 1})
+    native.write(data, tmp_path / "store")
+    again = native.open(tmp_path / "store")
+    assert (again.names, again.schema) == (names, {"format": 1})
+    swapped = dataclasses.replace(dataset(source="other"), names={**names, "action": ("right", "left")})
+    with pytest.raises(FormatError, match="its names is"):
+        native.append(swapped, tmp_path / "store")

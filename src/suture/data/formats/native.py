@@ -71,8 +71,8 @@ def append(
         stored = _manifest(out)
         shards = _shards_of(stored, out)
         described = _describe(dataset, [])
-        for name in ("observation_space", "action_space", "arrays", "columns"):
-            if described[name] != stored.get(name):
+        for name in ("observation_space", "action_space", "arrays", "columns", "names"):
+            if described[name] != stored.get(name, {}):
                 raise FormatError(
                     f"{out} cannot take the episodes of {dataset.source}: its {name.replace('_', ' ')} is "
                     f"{stored.get(name)!s:.200}, theirs "
@@ -236,6 +236,7 @@ def _describe(dataset: Dataset, shards: list[dict[str, Any]]) -> dict[str, Any]:
         "action_space": spaces.to_json(dataset.action_space),
         "arrays": sorted(name for name, _ in dataset.arrays()),
         "columns": {name: column.dtype.kind for name, column in sorted(dataset.columns.items())},
+        "names": {path: list(columns) for path, columns in dataset.names.items()}, "schema": dataset.schema,
         "findings": [finding.to_json() for finding in dataset.findings],
         "shards": shards,
     }  # fmt: skip
@@ -339,12 +340,14 @@ def _dataset(path: Path, manifest: dict[str, Any], arrays: dict[str, Array]) -> 
             **trees, columns=columns, source=str(manifest["source"]), layout=str(manifest["layout"]),
             observation_space=spaces.from_json(manifest["observation_space"]),
             action_space=spaces.from_json(manifest["action_space"]),
+            names={name: tuple(map(str, listed)) for name, listed in manifest.get("names", {}).items()},
+            schema=manifest.get("schema"),
             findings=tuple(
                 dataclasses.replace(Finding(**finding), rows=tuple(finding["rows"]))
                 for finding in manifest["findings"]
             ),
         )  # fmt: skip
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise FormatError(f"{path / MANIFEST} is damaged: {error}. Convert the source again.") from error
 
 

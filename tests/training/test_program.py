@@ -74,6 +74,16 @@ def test_members_begin_as_they_do_alone_and_stay_apart() -> None:
     assert all(value.shape == (3,) for value in (*chunk.metrics.values(), chunk.bad_step))
 
 
+def test_an_xla_without_the_options_compiles_as_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are XLA's own, and a later version may drop them."""
+    members = Members(seeds=np.zeros(1, np.uint32), fields={})
+    quick = program_of(BC(hidden=(7,), batch_size=4))[0].init(members)
+    monkeypatch.setattr("suture.training.program.QUICKLY", {"xla_cpu_no_such_option": 0})
+    usual = program_of(BC(hidden=(7,), batch_size=4))[0].init(members)
+    for one, other in zip(jax.tree.leaves(quick), jax.tree.leaves(usual), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_finiteness_is_told_for_each_member() -> None:
     state = {"a": np.ones((3, 2), np.float32), "b": np.ones(3, np.float32), "count": np.zeros(3, np.int32)}
     state["a"][1, 0], state["b"][2] = np.nan, np.inf

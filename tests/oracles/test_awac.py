@@ -147,9 +147,11 @@ def test_each_loss_reads_its_networks(probe: Probe) -> None:
 
 
 def test_the_policy_sees_the_critics_that_have_just_moved() -> None:
-    batch = example_batch(SPEC, AWAC.needs)
-    still, moving = (
-        Probe(METHODS["awac"], SPEC, batch, moving=names).metrics for names in ((), ("critic_learning_rate",))
+    """On both sides of the advantage."""
+    algorithm = dataclasses.replace(METHODS["awac"], critic_learning_rate=0.1)
+    probe = Probe(
+        algorithm, SPEC, example_batch(SPEC, AWAC.needs), prepare=unlike, moving=("critic_learning_rate",)
     )
-    assert still["critic/loss"] == moving["critic/loss"]
-    assert still["actor/loss"] != moving["actor/loss"]
+    after, metrics = probe.after()
+    moved = dataclasses.replace(probe.state, critic=after.critic)
+    agree(metrics["actor/loss"], Statement(algorithm, moved, probe.batch).actor_loss(), "actor loss")

@@ -24,7 +24,7 @@ ALGORITHM = ReBRAC(hidden=(6, 6), actor_penalty=0.3, critic_penalty=0.2, noise=0
 
 def unlike(state: Any) -> Any:
     """A state whose targets are not the networks that they follow, about to move its policy."""
-    other = jax.jit(lambda key: ALGORITHM.init(SPEC, key))(key_for(1, "init"))
+    other = jax.jit(lambda key: ALGORITHM.init(SPEC, key), compiler_options=QUICK)(key_for(1, "init"))
     slow = state.slow
     wide = jax.tree.map(lambda leaf: 20 * leaf, other.slow.actor.net)  # some actions at the bounds
     slow = type(slow)(slow.actor, wide, other.critic.net, slow.metrics)

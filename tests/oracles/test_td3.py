@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from making.bandit import fixed_point
-from making.probe import Probe, on_actor_step
+from making.probe import QUICK, Probe, on_actor_step
 
 from suture.algorithms.base import Spec
 from suture.algorithms.td3 import TD3
@@ -24,8 +24,8 @@ BATCH = example_batch(SPEC, ALGORITHM.needs)
 
 def run(algorithm: TD3, updates: int) -> list[Any]:
     """The states from the first one on."""
-    states = [jax.jit(lambda key: algorithm.init(SPEC, key))(key_for(0, "init"))]
-    update = jax.jit(algorithm.update)
+    states = [jax.jit(lambda key: algorithm.init(SPEC, key), compiler_options=QUICK)(key_for(0, "init"))]
+    update = jax.jit(algorithm.update, compiler_options=QUICK)
     for step in range(updates):
         states.append(update(states[-1], BATCH, key_for(0, "update", step))[0])
     return states
@@ -69,7 +69,7 @@ def test_the_policy_may_move_at_every_update() -> None:
 
 
 def test_the_actor_s_metrics_are_those_of_its_last_update() -> None:
-    state, update = run(ALGORITHM, 0)[0], jax.jit(ALGORITHM.update)
+    state, update = run(ALGORITHM, 0)[0], jax.jit(ALGORITHM.update, compiler_options=QUICK)
     losses = list[float]()
     for step in range(4):
         state, metrics = update(state, BATCH, key_for(0, "update", step))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from making.bandit import fixed_point
 from making.parity import STILL, agree, batch_of, gradient_of, layers, read_parity, with_layers
-from making.probe import Probe, on_actor_step
+from making.probe import QUICK, Probe, on_actor_step
 
 from suture.algorithms.base import Spec
 from suture.algorithms.td3_bc import TD3BC
@@ -27,7 +27,9 @@ def reference(data_folder: Path) -> dict[str, Any]:
 
 def test_losses_and_gradients_are_the_reference_s(reference: dict[str, Any]) -> None:
     algorithm = TD3BC(hidden=(32, 32), noise=0.0, critic_learning_rate=STILL, actor_learning_rate=STILL)
-    state = on_actor_step(jax.jit(lambda key: algorithm.init(SPEC, key))(key_for(0, "init")))
+    state = on_actor_step(
+        jax.jit(lambda key: algorithm.init(SPEC, key), compiler_options=QUICK)(key_for(0, "init"))
+    )
     networks = {
         "actor": state.slow.actor.net.mlp, "target_actor": state.slow.target_actor.mlp,
         "critic": state.critic.net.mlp, "target_critic": state.slow.target_critic.mlp,
@@ -42,7 +44,9 @@ def test_losses_and_gradients_are_the_reference_s(reference: dict[str, Any]) -> 
             for name, mlp in networks.items()
         ],
     )
-    after, metrics = jax.jit(algorithm.update)(state, batch_of(reference), key_for(0, "update"))
+    after, metrics = jax.jit(algorithm.update, compiler_options=QUICK)(
+        state, batch_of(reference), key_for(0, "update")
+    )
     agree(metrics["critic/loss"], reference["critic_loss"], "critic loss")
     agree(metrics["actor/loss"], reference["actor_loss"], "actor loss")
     actor, critic = gradient_of(after.slow.actor).mlp, gradient_of(after.critic).mlp

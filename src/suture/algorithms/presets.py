@@ -65,8 +65,8 @@ PRESETS: dict[Domain, dict[str, Preset]] = {
                       target_gap=0.8, hidden=(256,) * 4),
         "rebrac": _of(REBRAC, {"reward_scale": 100.0}, actor_penalty=0.002, critic_penalty=0.001,
                       discount=0.999, actor_learning_rate=3e-4, critic_learning_rate=5e-5),
-        "fql": _of(FQL, bc_weight=10.0),
-        "ifql": _of(FQL, expectile=0.9),
+        "fql": _of(FQL, {"reward_shift": -1.0}, bc_weight=10.0, normalise_q=False),
+        "ifql": _of(FQL, {"reward_shift": -1.0}, expectile=0.9),
     },
     "dexterous": {
         "iql": _of(IQL, expectile=0.7, inverse_temperature=0.5, dropout=0.1),
@@ -76,7 +76,7 @@ PRESETS: dict[Domain, dict[str, Preset]] = {
                       hidden=(512, 512, 512)),
         "awac": _of(CORL, temperature=0.1, batch_size=256),
         "rebrac": _of(REBRAC, batch_size=256, actor_penalty=0.1, critic_penalty=0.5),
-        "fql": _of(FQL, bc_weight=10_000.0),
+        "fql": _of(FQL, bc_weight=10_000.0, normalise_q=False, spread=None),
     },
 }  # fmt: skip
 

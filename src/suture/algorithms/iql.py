@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
@@ -25,6 +24,7 @@ from suture.nets.critics import Critic, Value
 from suture.nets.optimiser import adam
 from suture.nets.policies import Head, Policy, policy_for
 from suture.nets.search import GreedyInSupport
+from suture.objectives.ascent import scaled_ascent
 from suture.objectives.weights import exponential_weight
 from suture.spaces import Discrete
 
@@ -102,8 +102,7 @@ class IQL(ImplicitValues[IQLState]):
         def ascending(policy: Policy) -> tuple[Array, Metrics]:
             answer = policy(batch.observation, key)
             q = self.pessimistic(state.target_critic(batch.observation, answer.mode()))
-            size = jax.lax.stop_gradient(jnp.abs(q).mean()) + 1e-6
-            loss = (-q / size - self.bc_weight * answer.log_prob(batch.action)).mean()
+            loss = scaled_ascent(q) - self.bc_weight * answer.log_prob(batch.action).mean()
             return loss, scalars(actor_loss=loss, actor_value=q.mean())
 
         loss = ascending if self.extraction == "ddpg_bc" else weighted

@@ -12,11 +12,12 @@ import pytest
 from making.bandit import Quadratic
 from making.canonical import read_oracle, solve
 from making.parity import STILL, Plain, agree, agree_with_differences
+from making.sets import dataset_of
 
 from suture.algorithms.base import Batch, Spec, Trainable
 from suture.algorithms.qlearning import DQN, QTOpt
 from suture.envs.tabular import canonical, evaluate
-from suture.errors import ConfigError
+from suture.errors import ConfigError, RefusedInput
 from suture.keys import key_for
 from suture.nets.critics import DiscreteCritic, SigmoidCritic
 from suture.nets.encoder import OneHot
@@ -122,9 +123,11 @@ def test_cross_entropy_refuses_rewards_that_are_no_probabilities() -> None:
         DQN(loss="cross_entropy").init(dataclasses.replace(ONE, reward_limit=2.0), key_for(0, "init"))
 
 
-def test_more_elites_than_samples_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"QTOpt.elites must be <= samples \(4\), found 6"):
+def test_what_cannot_be_searched_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"elites <= samples.* samples=4, elites=6"):
         QTOpt(samples=4)
+    with pytest.raises(ConfigError, match="no choices in chunks"):
+        QTOpt(choices=2, chunk=2)
 
 
 def begin(algorithm: Any, spec: Spec) -> Any:
@@ -258,3 +261,30 @@ def test_qt_opt_acts_at_the_top_of_its_averaged_critic(best: float, found: float
     action = algorithm.policy(state)(jnp.zeros((5, 3))).mode()
     np.testing.assert_allclose(action, found, atol=1e-2)
     assert float(jnp.abs(action).max()) <= 1.0
+
+
+def test_qt_opt_searches_a_choice_as_such() -> None:
+    """One number and a choice of three: its critic likes 0.4, and the second of them."""
+    algorithm = QTOpt(hidden=(), choices=3, iterations=4)
+    box = Box((4,), low=(-1.0,) * 4, high=(1.0,) * 4)
+    state = begin(algorithm, Spec(observation=Box((3,)), action=box))
+    weight = np.zeros((1, 7, 1), np.float32)
+    weight[0, 3:, 0] = [0.1, 0.0, 1.0, 0.5]
+    state = eqx.tree_at(lambda s: s.targets[0].mlp.layers[0].weight, state, jnp.asarray(weight))
+    action = np.asarray(algorithm.policy(state)(jnp.zeros((2, 3))).mode())
+    np.testing.assert_array_equal(action, [[1.0, -1, 1, -1]] * 2)
+
+
+def test_qt_opt_refuses_a_log_whose_choices_are_none() -> None:
+    rows = np.array([[0.3, 1, 0], [-0.2, 0, 1], [0.0, 1, 0]], np.float32)
+    space = Box((3,), low=(-1.0, 0.0, 0.0), high=(1.0, 1.0, 1.0))
+    data = dataclasses.replace(dataset_of((3,)), action=rows, action_space=space)
+    QTOpt(choices=2).require(data)
+    rows[1] = [-0.2, 1, 1]
+    with pytest.raises(RefusedInput, match=r"1 of 3 rows it is not so, first in row 1: \[1.0, 1.0\]"):
+        QTOpt(choices=2).require(data)
+    rows[1] = [-0.2, 1, 0.5]
+    with pytest.raises(RefusedInput, match="1 of 3 rows"):
+        QTOpt(choices=2).require(data)
+    with pytest.raises(RefusedInput, match="at least 4 numbers"):
+        QTOpt(choices=4).require(data)

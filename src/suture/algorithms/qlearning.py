@@ -17,12 +17,14 @@ from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
 from suture.algorithms.critic_based import CriticBased
 from suture.config import bounded
+from suture.data.actions import require_one_choice
+from suture.data.dataset import Dataset
 from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.critics import Critic, SigmoidCritic, critic_for
 from suture.nets.policies import Policy
 from suture.nets.search import GreedyPolicy, Maximiser, SearchPolicy, value_of
-from suture.objectives.maximise import Block, Choice, CrossEntropy, Enumerate, Interval
+from suture.objectives.maximise import Choice, CrossEntropy, Enumerate, Interval
 from suture.objectives.regressions import REGRESSIONS, Regression
 from suture.objectives.returns import one_step_target
 
@@ -130,13 +132,17 @@ class QTOpt(QLearning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.elites > self.samples:
-            raise ConfigError(f"QTOpt.elites must be <= samples ({self.samples}), found {self.elites}.")
+        if self.elites > self.samples or (self.choices and self.chunk > 1):
+            raise ConfigError(f"QTOpt needs elites <= samples, and no choices in chunks; found {self}.")
+
+    def require(self, dataset: Dataset) -> None:
+        super().require(dataset)
+        if self.choices:
+            require_one_choice(dataset.action, dataset.action_space, self.choices, "choices")
 
     def maximiser(self, critic: Critic) -> Maximiser:
-        blocks: tuple[Block, ...] = (Interval(critic.action_size - self.choices),)
-        if self.choices:
-            blocks = (*blocks, Choice(self.choices))
+        choice = (Choice(self.choices),) if self.choices else ()
+        blocks = (Interval(critic.action_size - self.choices), *choice)
         return CrossEntropy(blocks, self.samples, self.elites, self.iterations)
 
     def policy(self, state: QState) -> Policy:

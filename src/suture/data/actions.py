@@ -10,6 +10,7 @@ from suture.data.findings import Finding, at, option, share_of
 from suture.data.log import Reading
 from suture.data.places import Names
 from suture.data.values import need_numbers, refuse, to_choices, to_float32
+from suture.errors import RefusedInput
 from suture.spaces import Array, Box, Discrete, Space
 
 MOST_CHOICES = 1000
@@ -44,6 +45,27 @@ def settle_actions(
     low, high = _bounds(flat, settled, declared, episodes, reading, found, named)
     space = Box((flat.shape[1],), low=tuple(map(float, low)), high=tuple(map(float, high)))
     return np.clip(settled, low, high) if _rounding_only(settled, low, high, flat.dtype) else settled, space
+
+
+def require_one_choice(action: Array, space: Space, last: int, what: str) -> None:
+    """Refuse a log whose `last` dimensions of an action are not one choice: one high, the others low.
+
+    what: the field that says so, named in the refusal.
+    """
+    if not isinstance(space, Box) or space.low is None or space.high is None or space.size < last:
+        raise RefusedInput(f"{what}={last} is for bounded actions of at least {last} numbers, not {space}.")
+    low, high = (np.asarray(bound, np.float32)[-last:] for bound in (space.low, space.high))
+    chosen = np.asarray(action.reshape(len(action), -1)[:, -last:])
+    odd = (np.isclose(chosen, high).sum(1) != 1) | (~np.isclose(chosen, high) & ~np.isclose(chosen, low)).any(
+        1
+    )
+    if odd.any():
+        first = int(odd.argmax())
+        raise RefusedInput(
+            f"{what}={last} says that of the last {last} numbers of an action one is high and the others are "
+            f"low; in {int(odd.sum()):,} of {len(odd):,} rows it is not so, first in row {first}: "
+            f"{chosen[first].tolist()}. Leave {what} out, or log the choice so."
+        )
 
 
 def _are_choices(

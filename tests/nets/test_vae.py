@@ -75,19 +75,33 @@ def test_rows_and_draws_have_noise_of_their_own() -> None:
     assert len(np.unique(drawn.round(6), axis=0)) == 30
 
 
-def test_it_learns_two_ways_to_act_where_a_mean_is_neither() -> None:
-    """The log acts at +-0.6; after training, most samples are near one of them, of both signs."""
-    net, seen = ConditionalVAE(Box((1,)), Box((1,)), (32,), key_for(0, "init"), latent=2), jnp.ones((256, 1))
-    signs = jnp.where(jnp.arange(256) % 2 == 0, 0.6, -0.6)[:, None]
+def fitted(action: jax.Array, weight: float = 0.5) -> np.ndarray:
+    """Samples of a VAE that has learned these actions (n, 1) of one state."""
+    seen = jnp.ones((len(action), 1))
+    net = ConditionalVAE(Box((1,)), Box((1,)), (32,), key_for(0, "init"), latent=2, weight=weight)
 
     def step(k: Any, net: Any) -> Any:
-        gradient = jax.grad(lambda net: net.loss(seen, signs, key_for(0, "update", k)))(net)
+        gradient = jax.grad(lambda net: net.loss(seen, action, key_for(0, "update", k)))(net)
         return jax.tree.map(lambda p, g: p - 0.1 * g, net, gradient)
 
     net = jax.jit(lambda net: jax.lax.fori_loop(0, 3_000, step, net))(net)
-    drawn = np.asarray(net(seen).sample(key_for(0, "act")))[:, 0]
+    return np.asarray(net(seen).sample(key_for(0, "act")))[:, 0]
+
+
+def test_it_learns_two_ways_to_act_where_a_mean_is_neither() -> None:
+    """The log acts at +-0.6; after training, most samples are near one of them, of both signs."""
+    drawn = fitted(jnp.where(jnp.arange(256) % 2 == 0, 0.6, -0.6)[:, None])
     assert (np.abs(np.abs(drawn) - 0.6) < 0.25).mean() > 0.6
     assert 0.2 < (drawn > 0).mean() < 0.8
+
+
+def test_what_varies_little_is_reduced_to_its_mean() -> None:
+    """A variance of 0.06 lies below weight / 4 = 0.125, and above 0.0125."""
+    action = 0.1 + 0.25 * jax.random.normal(key_for(0, "bootstrap"), (256, 1))
+    narrow, wide = fitted(action), fitted(action, weight=0.05)
+    assert narrow.std() < 0.02
+    assert wide.std() > 0.08
+    assert narrow.mean() == pytest.approx(0.1, abs=0.05)
 
 
 def test_actions_are_moved_by_no_more_than_the_box() -> None:

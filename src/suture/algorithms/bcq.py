@@ -68,6 +68,7 @@ class BCQ(CriticBased[ProposalState | ChoiceState]):
         (750, 750), at_least=1, unit="units", source=PAPER, help="widths of the VAE's hidden layers"
     )
     latent: int | None = fields.latent(source=PAPER)
+    noise_weight: float = fields.noise_weight(source=PAPER)
     hidden: tuple[int, ...] = bounded(
         (400, 300), at_least=1, unit="units", source=PAPER, help="widths of the other hidden layers"
     )
@@ -81,7 +82,9 @@ class BCQ(CriticBased[ProposalState | ChoiceState]):
             net = ImitatedCritic(seen, space, self.hidden, self.critics, keys[0], layer_norm=self.layer_norm)
             return ChoiceState(Trainable.of(net, self.critic_optimiser()), net)
         assert isinstance(space, Box)
-        model = ConditionalVAE(seen, space, self.behaviour_hidden, keys[0], latent=self.latent)
+        model = ConditionalVAE(
+            seen, space, self.behaviour_hidden, keys[0], latent=self.latent, weight=self.noise_weight
+        )
         critic = critic_for(seen, space, self.hidden, self.critics, keys[1], layer_norm=self.layer_norm)
         move = Perturbation(seen, space, self.hidden, keys[2])
         return ProposalState(

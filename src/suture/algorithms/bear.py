@@ -1,8 +1,7 @@
 """Bootstrapping-error accumulation reduction: Q-learning over actions near the log's.
 
 Near is the maximum mean discrepancy (MMD) between a few samples of the policy and of a behaviour model,
-before their tanh. A multiplier keeps its root below a threshold: a constraint on
-distributions, not a price; with a wide kernel it lets a policy spread beyond the log.
+before their tanh. A multiplier keeps it below a threshold; a wide kernel lets the policy spread past the log.
 Source: Kumar et al. 2019 (arXiv:1906.00949) and the authors' code (where the behaviour model learns along).
 """
 
@@ -73,6 +72,7 @@ class BEAR(BehaviourBased[BEARState]):
         (750, 750), at_least=1, unit="units", source=PAPER, help="widths of the behaviour model"
     )
     latent: int | None = fields.latent(source=PAPER)
+    noise_weight: float = fields.noise_weight(source=PAPER)
     warm_up: int = bounded(
         4_000, at_least=0, unit="updates", source=PAPER,
         help="first the policy only nears the behaviour, whatever the values (40,000 in the authors' code)",
@@ -91,10 +91,11 @@ class BEAR(BehaviourBased[BEARState]):
     def init(self, spec: Spec, key: Key) -> BEARState:
         keys, seen, space = jax.random.split(key, 3), spec.observation, self.decision_space(spec)
         assert isinstance(space, Box)
+        hidden = self.behaviour_hidden
         if self.behaviour_model == "vae":
-            model = ConditionalVAE(seen, space, self.behaviour_hidden, keys[0], latent=self.latent)
+            model = ConditionalVAE(seen, space, hidden, keys[0], latent=self.latent, weight=self.noise_weight)
         else:
-            model = policy_for(seen, space, self.behaviour_model, self.behaviour_hidden, keys[0])
+            model = policy_for(seen, space, self.behaviour_model, hidden, keys[0])
         critic = critic_for(seen, space, self.hidden, self.critics, keys[1], layer_norm=self.layer_norm)
         policy = policy_for(seen, space, "tanh_gaussian", self.hidden, keys[2])
         return BEARState(

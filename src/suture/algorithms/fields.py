@@ -129,3 +129,12 @@ def latent(source: str = "") -> Any:
         source=source,
         help="dimensions of the VAE's noise; none: two for each of the action",
     )
+
+
+def noise_weight(source: str = "") -> Any:
+    """How much a VAE pays for its noise."""
+    return bounded(
+        0.5, at_least=0.0, traced=False, source=source,
+        help="price of the VAE's noise (its KL): actions whose variance is below a quarter of this are "
+        "reduced to their mean",
+    )  # fmt: skip

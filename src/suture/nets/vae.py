@@ -61,14 +61,16 @@ class ConditionalVAE(Policy):
     encoder: MLP
     decoder: MLP
     latent: int = eqx.field(static=True)
+    weight: float = eqx.field(static=True)
 
     def __init__(
-        self, observation: Space, action: Box, hidden: tuple[int, ...], key: Key, *, latent: int | None = None
-    ):
-        """latent: dimensions of the noise; twice those of the action where None."""
+        self, observation: Space, action: Box, hidden: tuple[int, ...], key: Key,
+        *, latent: int | None = None, weight: float = 0.5,
+    ):  # fmt: skip
+        """latent: dimensions of the noise; twice those of the action where None.   weight: see `loss`."""
         keys = jax.random.split(key, 3)
         self.observation = encoder_for(observation, keys[0])
-        self.latent = 2 * action.size if latent is None else latent
+        self.latent, self.weight = 2 * action.size if latent is None else latent, weight
         size = self.observation.size
         self.encoder = MLP(size + action.size, hidden, 2 * self.latent, keys[1])
         self.decoder = MLP(size + self.latent, hidden, action.size, keys[2])
@@ -79,9 +81,11 @@ class ConditionalVAE(Policy):
     def loss(
         self, observation: Observation, action: Float[Array, "*batch dimensions"], key: Key
     ) -> Float[Array, ""]:
-        """Squared error of the reconstruction plus half the KL of the noise to N(0, I), both as means.
+        """Squared error of the reconstruction plus `weight` times the KL of the noise to N(0, I), as means.
 
-        Means over rows and over dimensions (of the action, of the noise): not the ELBO, which has sums.
+        Means over rows and over dimensions (of the action, of the noise): not the ELBO, which has sums. What
+        has a variance below `weight * dimensions / (2 * latent)`, by default 1/8, is not reproduced: to keep
+        it in the noise costs more than it brings, as in probabilistic PCA.
         """
         features = self.observation(observation)
         mean, log_std = jnp.split(self.encoder(jnp.concatenate([features, action], axis=-1)), 2, axis=-1)
@@ -90,7 +94,7 @@ class ConditionalVAE(Policy):
         rebuilt = jnp.tanh(self.decoder(jnp.concatenate([features, noise], axis=-1)))
         error = jnp.square(rebuilt - action).mean()
         divergence = 0.5 * (jnp.square(mean) + jnp.exp(2 * log_std) - 1 - 2 * log_std).mean()
-        return error + 0.5 * divergence
+        return error + self.weight * divergence
 
 
 class Perturbation(eqx.Module):

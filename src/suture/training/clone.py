@@ -67,15 +67,21 @@ class Clone:
                 f"{self.run.path} has {len(self.run)} members; this run has {len(recipe.sweep.members)}. "
                 "Clone with one, which all will share, or with as many."
             )
-        jax.eval_shape(lambda state: self.adopted(state, recipe), recipe.template())
+        adopt, policies = jax.vmap(recipe.algorithm.adopt), self._policies(recipe)
+        jax.eval_shape(adopt, recipe.template(), policies)
 
     def adopted(self, state: State, recipe: Recipe) -> State:
         """The state of all members with this behaviour.   ConfigError where the method takes none such."""
+        return jax.vmap(recipe.algorithm.adopt)(state, self._policies(recipe))
+
+    def _policies(self, recipe: Recipe) -> Any:
+        """One for each member of the run that it is for: copies, for the loop consumes its state."""
         count = len(recipe.sweep.members)
-        policies = jax.tree.map(
-            lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape[1:])), self.run.policies.policies
-        )
-        return jax.vmap(recipe.algorithm.adopt)(state, policies)
+
+        def spread(leaf: Any) -> Any:
+            return jnp.array(jnp.broadcast_to(leaf, (count, *leaf.shape[1:])), copy=True)
+
+        return jax.tree.map(spread, self.run.policies.policies)
 
 
 def _scales(recipe: Recipe) -> dict[str, Any]:

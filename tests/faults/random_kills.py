@@ -124,7 +124,7 @@ def compare(out: Path, whole: Path) -> None:
     if (name, content) != newest(whole):
         raise SystemExit(f"{out}: {name} differs from the undisturbed run's.")
     if checkpoints(out) != checkpoints(whole):
-        raise SystemExit(f"{out}: the kept checkpoints differ from the undisturbed run's.")
+        raise SystemExit(f"{out} keeps {list(checkpoints(out))}, the undisturbed run others.")
     if logged(out) != logged(whole):
         raise SystemExit(f"{out}: the lines of metrics differ from the undisturbed run's.")
     if left := [path.name for path in out.rglob(".tmp-*")]:

@@ -213,9 +213,16 @@ def test_retention_never_touches_the_newest(keep: int, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with record_io() as record:
         train(Toy(), walk(), out=out, keep=keep, **EVERY)
-    assert list(checkpoints(out)) == [LAST] if keep == 1 else [BEFORE, LAST]
+    assert list(checkpoints(out)) == [BEFORE, LAST][-keep:]
     removed = [n for n, (operation, _) in enumerate(record) if operation == "remove"]
     for n in removed:
         assert record[n - 2][0] == "rename"
         assert record[n][1].name.startswith(".tmp-remove-")
     assert len(removed) == 3 - keep
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_run_killed_before_its_last_removal_is_tidied_when_resumed(keep: int, copy: Path) -> None:
+    """S15, found by random kills: after the last checkpoint nothing came that would remove the oldest."""
+    resumed(copy, keep=keep)
+    assert list(checkpoints(copy)) == [BEFORE, LAST][-keep:]

@@ -229,6 +229,8 @@ class _Trainer:
         for damaged in checkpoint.steps_in(self.path / "checkpoints"):
             if damaged > step:  # what is trained again must find its place free
                 atomic.remove_folder(checkpoint.folder_of(self.path / "checkpoints", damaged))
+        with self._forgiving("Old checkpoints were not removed"):
+            checkpoint.retain(self.path / "checkpoints", self.recipe.settings.keep)
         self._cut_metrics(step)
         (self.path / "outcome.json").unlink(missing_ok=True)
         if found is None:

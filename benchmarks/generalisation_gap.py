@@ -2,8 +2,8 @@
 
     python benchmarks/generalisation_gap.py [--quick] [--json FILE] [--plot FILE]
 
-Soft actor-critic on the pendulum, one update a step of experience. With interaction it learns from what its own
-policy does; without, from a log of the same size: of random torques, or of a policy trained half-way with
+Soft actor-critic on the pendulum, one update a step of experience. With interaction it learns from what its
+own policy does; without, from a log of the same size: of random torques, or of a policy trained half-way with
 some noise; beside them, a conservative method on the same logs. The lecture's figure 1.
 """
 

@@ -10,16 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from making.canonical import exact_batch, read_oracle, solve
-from making.parity import agree, agree_with_differences
+from making.parity import Plain, agree, agree_with_differences
 from making.probe import Probe
-from making.soft import SPEC, Penalised
+from making.soft import SPEC, Penalised, log_sum_exp
 from scipy.special import softmax
 
+from suture.algorithms.base import Spec
 from suture.algorithms.cql import CQL, CalQL
 from suture.config import bounds_of, fields_of
 from suture.envs.tabular import canonical, evaluate
 from suture.errors import ConfigError
-from suture.spaces import Array
+from suture.spaces import Array, Box, Discrete
 from suture.testing.contract import example_batch
 from suture.training.sweep import Sweep
 
@@ -122,6 +123,41 @@ def test_the_discount_of_recorded_returns_cannot_be_swept() -> None:
     assert bounds_of(fields_of(CQL)["discount"]).traced
     with pytest.raises(ConfigError, match="discount"):
         Sweep(CalQL(), discount=[0.9, 0.99])
+
+
+CHOICES = Spec(observation=Box((3,)), action=Discrete(3))
+
+
+def test_losses_and_gradients_of_choices_are_double_q_learning_s_with_the_penalty() -> None:
+    """The critics choose the next action, and their slow copy says what it is worth."""
+    algorithm = CQL(hidden=(6,), conservative_temperature=0.5, discount=0.9, conservative_weight=2.0)
+
+    def prepare(state: Any) -> Any:
+        target = jax.tree.map(lambda leaf: leaf[::-1] * 0.9, state.learner.target_critic)
+        return eqx.tree_at(lambda s: s.learner.target_critic, state, target)
+
+    probe = Probe(algorithm, CHOICES, example_batch(CHOICES, algorithm.needs), prepare=prepare)
+    learner, batch = probe.state.learner, probe.batch
+    critic, slow, rows = Plain(learner.critic.net.mlp), Plain(learner.target_critic.mlp), np.arange(12)
+    seen, after, reward, discount = (
+        np.asarray(column, np.float64)
+        for column in (batch.observation, batch.next_observation, batch.reward, batch.discount)
+    )
+    best, own = critic(after).min(0).argmax(1), slow(after).min(0).argmax(1)
+    assert (best != own).any()
+    target = reward + 0.9 * discount * slow(after)[:, rows, best].min(0)
+
+    def gaps() -> Array:
+        q = critic(seen)
+        return (0.5 * log_sum_exp(q / 0.5, 2) - q[:, rows, np.asarray(batch.action)]).mean(1)
+
+    def errors() -> float:
+        return float(np.square(critic(seen)[:, rows, np.asarray(batch.action)] - target).mean(1).sum())
+
+    state, metrics = probe.after()
+    agree(metrics["critic/loss"], errors(), "critic loss")
+    agree(metrics["conservative/gap"], gaps().mean(), "gap")
+    agree_with_differences(state.learner.critic, critic, lambda: errors() + 2.0 * float(gaps().sum()))
 
 
 FULL = 0.9 * np.array([[0.6, 0.3, 0.1], [0.1, 0.9, 0.0], [0.05, 0.5, 0.45], [0.4, 0.4, 0.2]]) + 0.1 / 3

@@ -20,6 +20,7 @@ from suture.algorithms.cql import CQL, CalQL
 from suture.config import bounds_of, fields_of
 from suture.envs.tabular import canonical, evaluate
 from suture.errors import ConfigError
+from suture.keys import key_for
 from suture.spaces import Array, Box, Discrete
 from suture.testing.contract import example_batch
 from suture.training.sweep import Sweep
@@ -133,8 +134,8 @@ def test_losses_and_gradients_of_choices_are_double_q_learning_s_with_the_penalt
     algorithm = CQL(hidden=(6,), conservative_temperature=0.5, discount=0.9, conservative_weight=2.0)
 
     def prepare(state: Any) -> Any:
-        target = jax.tree.map(lambda leaf: leaf[::-1] * 0.9, state.learner.target_critic)
-        return eqx.tree_at(lambda s: s.learner.target_critic, state, target)
+        other = algorithm.init(CHOICES, key_for(1, "init")).learner.target_critic
+        return eqx.tree_at(lambda s: s.learner.target_critic, state, other)
 
     probe = Probe(algorithm, CHOICES, example_batch(CHOICES, algorithm.needs), prepare=prepare)
     learner, batch = probe.state.learner, probe.batch

@@ -158,7 +158,7 @@ class Penalised(Soft):
             for action, density in zip(actions, densities, strict=True):
                 terms.append(self.raised(self.q(self.critic, seen, action)) - density)
         soft = heat * log_sum_exp(np.stack(terms) / heat)
-        if self.algorithm.normalise:
+        if self.algorithm.per_sample:
             soft = soft - heat * np.log(3 * count)
         return (soft - self.q(self.critic, seen, self.batch.action)).mean(1)
 

@@ -52,7 +52,7 @@ class Conservative(SoftActorCritic[ConservativeState[L]]):
     conservative_weight: float = bounded(
         5.0, at_least=0.0, source=PAPER,
         help="w, of the penalty beside each critic's mean squared error: twice the paper's alpha; 5 or 10 "
-        "for locomotion, 5 for mazes, 1 for manipulation",
+        "for locomotion, 5 for mazes, 1 for manipulation, 2 to 8 for choices",
     )  # fmt: skip
     conservative_temperature: float = bounded(
         1.0, above=0.0, unit="reward", source=PAPER, help="T of the soft maximum `T logsumexp(Q / T)`"

@@ -73,19 +73,22 @@ def value(action: Any) -> Any:
 @functools.cache
 def estimate(samples: int, fault: str = "") -> float:
     """The mean of `soft_maximum - log(3 samples)` over many rows, from three kinds of proposals."""
-    rows = 100_000 // samples
-    policies = (
-        TanhGaussian(Gaussian(jnp.full((rows, 1), mean), jnp.full((rows, 1), log_std)))
-        for mean, log_std in ((0.2, -0.5), (-0.3, 0.3))
-    )
-    proposals = propose(*policies, KEY, samples)
-    action, density = jnp.moveaxis(proposals.action, 1, 0)[..., 0], proposals.log_density.T
-    q = value(action)
-    if fault == "no densities":
-        density = jnp.zeros_like(density)
-    if fault == "Q at the next observation":
-        q = q.at[2 * samples :].multiply(0.2)
-    return float(soft_maximum(q[None], density).mean() - np.log(3 * samples))
+
+    def mean(key: Any) -> Any:
+        policies = (
+            TanhGaussian(Gaussian(*(jnp.full((50_000 // samples, 1), number) for number in numbers)))
+            for numbers in ((0.2, -0.5), (-0.3, 0.3))
+        )
+        proposals = propose(*policies, key, samples)
+        action, density = jnp.moveaxis(proposals.action, 1, 0)[..., 0], proposals.log_density.T
+        q = value(action)
+        if fault == "no densities":
+            density = jnp.zeros_like(density)
+        if fault == "Q at the next observation":
+            q = q.at[2 * samples :].multiply(0.2)
+        return soft_maximum(q[None], density).mean() - np.log(3 * samples)
+
+    return float(jax.jit(mean)(KEY))
 
 
 def test_samples_estimate_the_integral() -> None:

@@ -1,11 +1,9 @@
 """d3rlpy's results for the scores: trained in its own environment, played in ours, kept in results/peer/.
 
-A run is kept as one small JSON file with its seed, versions, the fingerprint of the data and the return of
-every episode, so that it is made once. A file that belongs to other data or settings is not used.
+A run is kept with its seed, versions, the fingerprint of the data and the return of every episode.
 """
 
 import dataclasses
-import json
 import os
 import subprocess
 import tempfile
@@ -13,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _kept import RESULTS, kept
 
 from suture.data.dataset import Dataset
 from suture.errors import SutureError
 from suture.evaluation.rollout import Act, rollout
-from suture.storage import atomic
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "peer"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +35,7 @@ class PeerRun:
 
     @property
     def file(self) -> Path:
-        return RESULTS / f"{self.task}-{self.algorithm}-{self.steps}-seed{self.seed}.json"
+        return RESULTS / "peer" / f"{self.task}-{self.algorithm}-{self.steps}-seed{self.seed}.json"
 
 
 def python() -> Path:
@@ -49,16 +46,7 @@ def python() -> Path:
 def returns_of(run: PeerRun, data: Dataset, *, train: bool) -> dict[str, Any] | None:
     """The kept result of a run; where there is none, the result of training now, or None."""
     asked = {**dataclasses.asdict(run), "fingerprint": data.fingerprint}
-    if run.file.is_file():
-        kept = json.loads(run.file.read_text(encoding="utf-8"))
-        if all(kept.get(name) == value for name, value in asked.items()):
-            return kept
-    if not train or not python().is_file():
-        return None
-    result = asked | _train(run, data)
-    run.file.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_file(run.file, (json.dumps(result) + "\n").encode(), point="peer")
-    return result
+    return kept(run.file, asked, (lambda: _train(run, data)) if train and python().is_file() else None)
 
 
 def _train(run: PeerRun, data: Dataset) -> dict[str, Any]:

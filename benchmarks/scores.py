@@ -1,17 +1,19 @@
-"""How good are the policies? BC and IQL on real data, beside d3rlpy's on the same data and evaluator.
+"""How good are the policies? Every method on real data, BC and IQL beside d3rlpy's.
 
     python benchmarks/scores.py --quick                     a minute: one task, one seed, few steps
-    nice python benchmarks/scores.py --peer train           all of it, unattended; hours on two cores
-    python benchmarks/scores.py --tasks dmsd door --json scores.json
+    python benchmarks/scores.py --train none                the kept results, as a table
+    python benchmarks/scores.py --train both                all that is missing, unattended; a day
+    python benchmarks/scores.py --tasks dmsd door --methods bc cql --json scores.json
 
 Last checkpoint, no choice by online return. Uncertainty is the standard error over training seeds (over
-episodes where there is one seed). d3rlpy's runs are kept in results/peer/ and made once: "--peer train"
-makes those that are missing. Data: SUTURE_DATA, or ../shared/data; tasks whose data is absent are skipped.
+episodes where there is one seed). Results are kept in results/ and made once: a kept one is used where data,
+settings and steps are the same. Data: SUTURE_DATA, or ../shared/data; tasks without their data are skipped.
 """
 
 import dataclasses
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,15 +21,35 @@ import evaluators
 import numpy as np
 import tyro
 from _bench import Options
+from _kept import RESULTS, kept
 from _peer import PeerRun, returns_of
 from rich.console import Console
 from rich.table import Table
 
 import suture
+from suture.algorithms.base import Algorithm
+from suture.algorithms.table import ALGORITHMS
 from suture.data.dataset import Dataset
 from suture.evaluation.score import REFERENCES, standard_error
 
-ALGORITHMS = {"bc": suture.BC(), "iql": suture.IQL()}
+NARROW = (256, 256)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "cql": {"sampled_gradient": True},
+    "cal_ql": {"sampled_gradient": True},
+    "bear": {"behaviour_hidden": NARROW},
+    "bcq": {"hidden": NARROW, "behaviour_hidden": NARROW, "batch_size": 256},
+    "fql": {"hidden": NARROW},
+    "ifql": {"hidden": NARROW},
+}
+"""Beside the defaults, the same for all tasks: widths that two cores can train, CQL's cheap gradient."""
+METHODS: dict[str, Algorithm[Any]] = {
+    **{name: algorithm(**SETTINGS.get(name, {})) for name, algorithm in ALGORITHMS.items() if name != "dqn"},
+    "cql-exact": suture.CQL(),
+}
+"""One line each; dqn is for choices, which these tasks have not."""
+MAIN = ("bc", "iql", "td3_bc", "rebrac", "cql", "awac", "bear", "brac")
+"""On every task of COMPARED; the rest of the family on the first of them; BC and IQL on all tasks."""
+COMPARED = ("dmsd", "swingup-expert-replay", "pendulum", "cheetah")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +72,8 @@ def door_return(score: float) -> float:
 TASKS = {
     "dmsd": Task(
         path="neorl/dmsd_train.npz", environment="benchmarks/DMSD-v0",
-        published={"bc": (563.6, 13.5, "NeoRL-2")},
+        published={"bc": (563.6, 13.5, "NeoRL-2"), "cql": (605.8, 9.1, "NeoRL-2"),
+                   "td3_bc": (522.1, 6.5, "NeoRL-2"), "edac": (674.7, 18.8, "NeoRL-2")},
     ),
     **{
         f"swingup-{tier.replace('_', '-')}": Task(
@@ -74,18 +97,20 @@ TASKS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores(Options):
-    """Scores of BC and IQL on real data."""
+    """Scores of every method on real data."""
 
     tasks: tuple[str, ...] = tuple(TASKS)
     """Which tasks."""
-    algorithms: tuple[Literal["bc", "iql"], ...] = ("bc", "iql")
-    """Which algorithms."""
+    methods: tuple[str, ...] = tuple(METHODS)
+    """Which methods, on the tasks where they are compared."""
     steps: int = 30_000
     """Updates of each run."""
     seeds: int = 3
     """Training seeds, trained in one program."""
-    peer: Annotated[Literal["kept", "train", "none"], tyro.conf.arg(metavar="HOW")] = "kept"
-    """Use d3rlpy's kept runs, train those that are missing (minutes each), or leave the peer out."""
+    train: Annotated[Literal["ours", "both", "none"], tyro.conf.arg(metavar="WHICH")] = "ours"
+    """Train what is not kept: ours (minutes each), d3rlpy's too, or nothing: kept results alone."""
+    again: bool = False
+    """Train ours even where a result is kept: after a change of the code."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,40 +160,57 @@ class Score:
         return {**dataclasses.asdict(self), "difference_in_standard_errors": self.difference}
 
 
-def ours(name: str, algorithm: str, data: Dataset, options: Scores) -> Side:
-    """Train all seeds in one program and play them in one batch."""
-    task = TASKS[name]
-    with tempfile.TemporaryDirectory() as folder:
-        run = suture.train(
-            ALGORITHMS[algorithm], data, steps=options.steps, seeds=options.seeds, out=Path(folder) / "run"
-        )
-        evaluation = suture.evaluate(
-            run, task.environment, episodes=task.episodes, environments=task.episodes, seed=0
-        )
-        outcome = str(run.outcome)
-    return Side.of(
-        evaluation.returns, outcome=outcome, clipped=evaluation.clipped.tolist(), fingerprint=data.fingerprint
-    )
+def ours(name: str, method: str, data: Dataset, options: Scores) -> Side | None:
+    """All seeds trained in one program and played in one batch; None where neither kept nor wanted."""
+    task, algorithm = TASKS[name], METHODS[method]
+    asked = {
+        "algorithm": algorithm.name, "fields": dataclasses.asdict(algorithm), "steps": options.steps,
+        "seeds": options.seeds, "environment": task.environment, "episodes": task.episodes,
+        "fingerprint": data.fingerprint,
+    }  # fmt: skip
+
+    def make() -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            out, began = Path(folder) / "run", time.perf_counter()
+            run = suture.train(algorithm, data, steps=options.steps, seeds=options.seeds, out=out)
+            seconds = round(time.perf_counter() - began)
+            evaluation = suture.evaluate(
+                run, task.environment, episodes=task.episodes, environments=task.episodes, seed=0
+            )
+            return {
+                "version": suture.__version__, "outcome": str(run.outcome), "seconds": seconds,
+                "clipped": evaluation.clipped.tolist(), "returns": evaluation.returns.tolist(),
+            }  # fmt: skip
+
+    file = RESULTS / "ours" / f"{name}-{method}-{options.steps}.json"
+    found = kept(file, asked, None if options.train == "none" else make, again=options.again)
+    return None if found is None else Side.of(found["returns"], outcome=found["outcome"])
 
 
 def peers(name: str, algorithm: str, data: Dataset, options: Scores) -> Side | None:
     """d3rlpy's runs with the same seeds; None unless all of them are there."""
-    task, settings = TASKS[name], ALGORITHMS["iql"]
-    kept = [
+    task, settings = TASKS[name], suture.IQL()
+    found = [
         returns_of(
             PeerRun(
                 task=name, environment=task.environment, algorithm=algorithm, steps=options.steps, seed=seed,
                 episodes=task.episodes, expectile=settings.expectile,
                 inverse_temperature=settings.inverse_temperature,
             ),
-            data, train=options.peer == "train",
+            data, train=options.train == "both",
         )
         for seed in range(options.seeds)
     ]  # fmt: skip
-    found = [result for result in kept if result is not None]
-    if options.peer == "none" or len(found) < options.seeds:
+    if any(result is None for result in found):
         return None
-    return Side.of([result["returns"] for result in found], versions=found[0]["versions"])
+    return Side.of([result["returns"] for result in found if result is not None])
+
+
+def compared(name: str) -> tuple[str, ...]:
+    """The methods whose score is shown for a task."""
+    if name == COMPARED[0]:
+        return tuple(METHODS)
+    return MAIN if name in COMPARED else ("bc", "iql")
 
 
 def behaviour(data: Dataset) -> float:
@@ -201,7 +243,9 @@ def _side(side: Side | None) -> str:
 def main(options: Scores) -> list[Score]:
     """Every line, printed as it is done and written after each, so that nothing is lost on the way."""
     if options.quick:
-        options = dataclasses.replace(options, tasks=("dmsd",), steps=1_000, seeds=1, peer="train")
+        options = dataclasses.replace(
+            options, tasks=("dmsd",), methods=("bc", "iql"), steps=1_000, seeds=1, train="both", again=True
+        )
     console, scores = Console(), list[Score]()
     for name in options.tasks:
         task = TASKS[name]
@@ -210,16 +254,18 @@ def main(options: Scores) -> list[Score]:
             console.print(f"{name}: skipped, {path} is absent; set SUTURE_DATA to the folder of the data")
             continue
         data = suture.load(path, reading=task.reading)
-        for algorithm in options.algorithms:
-            score = Score(
-                task=name, algorithm=algorithm, steps=options.steps, behaviour=behaviour(data),
-                ours=ours(name, algorithm, data, options), peer=peers(name, algorithm, data, options),
-                published=task.published.get(algorithm),
+        for method in compared(name):
+            side = ours(name, method, data, options) if method in options.methods else None
+            if side is None:
+                continue
+            scores.append(
+                Score(
+                    task=name, algorithm=method, steps=options.steps, behaviour=behaviour(data), ours=side,
+                    peer=peers(name, method, data, options) if method in ("bc", "iql") else None,
+                    published=task.published.get(method),
+                )
             )  # fmt: skip
-            scores.append(score)
-            console.print(
-                f"{name} {algorithm}: ours {_side(score.ours)}, d3rlpy {_side(score.peer) or 'not run'}"
-            )
+            console.print(f"{name} {method}: {_side(side)}, d3rlpy {_side(scores[-1].peer) or 'not run'}")
             if options.json is not None:
                 written = [line.to_json() for line in scores]
                 options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")

@@ -58,6 +58,7 @@ def test_a_kept_run_is_used_only_for_its_own_data_and_settings(
     monkeypatch.setattr(_peer, "RESULTS", tmp_path)
     data, other = build(make_stitch_log(20, 0)), build(make_stitch_log(20, 1))
     kept = {**dataclasses.asdict(RUN), "fingerprint": data.fingerprint, "returns": [1.0, 2.0, 3.0, 4.0]}
+    RUN.file.parent.mkdir()
     RUN.file.write_text(json.dumps(kept))
     found = _peer.returns_of(RUN, data, train=False)
     assert found is not None

@@ -146,7 +146,7 @@ class Penalised(Soft):
     def gaps(self) -> Array:
         """Of each member: `T logsumexp_i ((Q(s, a_i) - log density_i) / T) - Q(s, a)`, its mean over rows."""
         count, heat = self.algorithm.samples, self.algorithm.conservative_temperature
-        key_uniform, key_here, key_after = jax.random.split(self.key_ask, 3)
+        key_uniform, key_here, key_after = jax.random.split(jax.random.split(self.key_ask)[0], 3)
         shape = (count, ROWS, DIMENSIONS)
         uniform = np.asarray(jax.random.uniform(key_uniform, shape, minval=-1.0, maxval=1.0), np.float64)
         here, here_density = self.sample(self.batch.observation, key_here, count)

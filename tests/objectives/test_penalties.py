@@ -3,17 +3,19 @@
 import functools
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from suture.nets.critics import pessimistic
+from suture.nets.critics import critic_for, pessimistic
 from suture.nets.distributions import Gaussian, TanhGaussian
-from suture.nets.proposals import propose
-from suture.objectives.penalties import diversity, soft_maximum
+from suture.nets.proposals import Proposals, propose
+from suture.objectives.penalties import diversity, drawn_soft_maxima, soft_maxima, soft_maximum
 from suture.objectives.returns import with_entropy
+from suture.spaces import Box
 
 KEY = jax.random.key(0)
 Q = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 3)), jnp.float32)
@@ -104,6 +106,30 @@ def test_samples_estimate_the_integral() -> None:
 def test_without_their_densities_or_at_another_state_samples_estimate_something_else(fault: str) -> None:
     exact = float(np.log(integrate.quad(lambda a: np.exp(value(a)), -1, 1)[0]))
     assert abs(estimate(100, fault) - exact) > 0.1
+
+
+@pytest.mark.parametrize(("floor", "temperature"), [(None, 1.0), (0.3, 1.0), (None, 0.5)])
+def test_one_drawn_answer_carries_the_gradient_without_bias(floor: float | None, temperature: float) -> None:
+    """The value is the exact one, and the mean gradient over many draws is the exact gradient."""
+    action, density = jax.random.uniform(KEY, (6, 9, 2), minval=-1), jnp.linspace(-2.0, 0.0, 54)
+    raised = None if floor is None else jnp.full((6, 9), floor)
+    rows = jax.random.normal(KEY, (6, 3)), Proposals(action, density.reshape(6, 9), raised), temperature
+    critic = critic_for(Box((3,)), Box((2,), low=(-1.0,) * 2, high=(1.0,) * 2), (16,), 2, KEY)
+
+    def exact(net: Any) -> Any:
+        return soft_maxima(net, *rows)
+
+    def drawn(net: Any, key: Any) -> Any:
+        return drawn_soft_maxima(net, *rows, key)
+
+    keys = jax.random.split(KEY, 4000)
+    values, gradients = jax.jit(jax.vmap(eqx.filter_value_and_grad(drawn), (None, 0)))(critic, keys)
+    value, gradient = eqx.filter_value_and_grad(exact)(critic)
+    np.testing.assert_allclose(values, value, rtol=1e-5)
+    for many, one in zip(jax.tree.leaves(gradients), jax.tree.leaves(gradient), strict=True):
+        error = np.asarray(many.std(0)) / np.sqrt(len(keys))
+        assert (np.abs(many.mean(0) - one) <= 5 * error + 1e-6).all()
+        assert (error < 0.1 * np.abs(one).max()).all(), "the test would not notice"
 
 
 def slopes(*members: list[float]) -> Any:

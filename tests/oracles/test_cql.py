@@ -72,6 +72,19 @@ def test_losses_and_gradients_are_the_authors(probe: Probe) -> None:
         agree(after.factor.optimiser.mu.log, -0.1 * exceeded, "factor")
 
 
+def test_a_drawn_gradient_leaves_the_losses_as_they_are_and_moves_the_critics_alone() -> None:
+    """On this machine's random draw; that its mean is the gradient is shown in test_penalties.py."""
+    batch = example_batch(SPEC, CQL.needs)
+    (exact, told), (drawn, said) = (
+        Probe(CQL(**SMALL, sampled_gradient=way), SPEC, batch, prepare=unlike).after()
+        for way in (False, True)
+    )
+    for name, value in told.items():
+        agree(said[name], value, name)
+    assert eqx.tree_equal(exact.learner.actor, drawn.learner.actor)
+    assert not eqx.tree_equal(exact.learner.critic, drawn.learner.critic)
+
+
 def test_cal_ql_is_cql_where_the_recorded_return_is_low_and_free_where_it_is_high() -> None:
     """Low: every gradient is CQL's. High: the policy's actions are not pushed, uniform ones are."""
     algorithm = METHODS["cal_ql"]

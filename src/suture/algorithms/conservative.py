@@ -9,6 +9,7 @@ import math
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -24,7 +25,7 @@ from suture.nets.distributions import Distribution
 from suture.nets.drawn import Drawn, draw
 from suture.nets.optimiser import adam
 from suture.nets.proposals import Proposals, propose
-from suture.objectives.penalties import soft_maxima
+from suture.objectives.penalties import drawn_soft_maxima, soft_maxima
 from suture.objectives.returns import with_entropy
 
 PAPER = "Kumar et al. 2020 (arXiv:2006.04779)"
@@ -64,6 +65,10 @@ class Conservative(SoftActorCritic[ConservativeState[L]]):
     per_sample: bool = bounded(
         False, source=PAPER, help="divide by the number of those actions: the gap falls by T times its log"
     )
+    sampled_gradient: bool = bounded(
+        False, help="the penalty's gradient flows through one of those actions a row, drawn by its weight in "
+        "the soft maximum, in place of all: no bias, and less than half of the arithmetic",
+    )  # fmt: skip
     target_gap: float | None = bounded(
         None, traced=True, unit="reward", source=PAPER,
         help="learn a factor of w that keeps the gap, as it is reported, near this; None: no factor",
@@ -88,10 +93,8 @@ class Conservative(SoftActorCritic[ConservativeState[L]]):
         """The state around what has learned; its factor has grown where the gap exceeds its target."""
         if before.factor is None or self.target_gap is None:
             return ConservativeState(learner, None)
-        excess = metrics["conservative/gap"] - self.target_gap
-        return ConservativeState(
-            learner, rise(before.factor, excess, adam(self.factor_learning_rate), FACTORS)
-        )
+        rate, excess = adam(self.factor_learning_rate), metrics["conservative/gap"] - self.target_gap
+        return ConservativeState(learner, rise(before.factor, excess, rate, FACTORS))
 
     def penalised(self, q: Array, pushed: Array, samples: int, factor: Trainable[Multiplier] | None) -> Asked:
         """Values of logged actions (members, batch), with the penalty of their distance from what is pushed.
@@ -102,11 +105,8 @@ class Conservative(SoftActorCritic[ConservativeState[L]]):
         gap = pushed - q.mean(-1).sum()
         if self.per_sample:
             gap -= len(q) * self.conservative_temperature * math.log(samples)
-        return (
-            q,
-            weight * gap,
-            scalars(conservative_gap=gap / len(q), conservative_weight=jnp.asarray(weight)),
-        )
+        metrics = scalars(conservative_gap=gap / len(q), conservative_weight=jnp.asarray(weight))
+        return q, weight * gap, metrics
 
     def conserve(self, state: ConservativeState[Any], batch: Batch, key: Key) -> tuple[SACState, Metrics]:
         """One step for continuous actions."""
@@ -116,8 +116,10 @@ class Conservative(SoftActorCritic[ConservativeState[L]]):
             assert isinstance(net, ContinuousCritic)
             features = net.encoder(batch.observation)
             q = net.of_features(features, batch.action)
+            key, key_drawn = jax.random.split(key)
             proposals = self.proposals(batch, now, following, key)
-            pushed = soft_maxima(net, features, proposals, self.conservative_temperature)
+            asked = net, features, proposals, self.conservative_temperature
+            pushed = drawn_soft_maxima(*asked, key_drawn) if self.sampled_gradient else soft_maxima(*asked)
             return self.penalised(q, pushed, proposals.log_density.shape[1], state.factor)
 
         return self.soft_update(state.learner, batch, key, ask)

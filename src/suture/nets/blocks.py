@@ -27,6 +27,18 @@ def blocks_for(batch: int, samples: int) -> int:
     return min(divisors, key=lambda count: max(count / wanted, wanted / count))
 
 
+def over_blocks(function: Callable[[Any], Array], blocks: int, rows: Any) -> Array:
+    """`function(rows)`, whose last dimension is that of the rows, block by block. No gradients are kept."""
+    if blocks == 1:
+        return function(rows)
+    parts = jax.lax.map(function, _cut(rows, blocks))
+    return jnp.moveaxis(parts, 0, -2).reshape(*parts.shape[1:-1], -1)
+
+
+def _cut(rows: Any, blocks: int) -> Any:
+    return jax.tree.map(lambda array: array.reshape(blocks, len(array) // blocks, *array.shape[1:]), rows)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def mean_over_blocks(
     function: Callable[[Net, Any, Any], Array], blocks: int, net: Net, features: Any, rows: Any
@@ -48,15 +60,12 @@ def _forward(
         value, gradients = graded(net, features, rows)
         return value, (*gradients, zeros)
 
-    def cut(array: Array) -> Array:
-        return array.reshape(blocks, len(array) // blocks, *array.shape[1:])
-
     def step(total: Any, block: Any) -> tuple[Any, Any]:
         value, (by_net, by_features) = graded(net, *block)
         return jax.tree.map(jnp.add, total, (value, by_net)), by_features
 
     first = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, net))
-    total, by_features = jax.lax.scan(step, first, jax.tree.map(cut, (features, rows)))
+    total, by_features = jax.lax.scan(step, first, _cut((features, rows), blocks))
     joined = jax.tree.map(lambda array, like: array.reshape(like.shape), by_features, features)
     value, by_net, by_features = jax.tree.map(lambda array: array / blocks, (*total, joined))
     return value, (by_net, by_features, zeros)

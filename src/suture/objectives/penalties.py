@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from suture.nets.blocks import blocks_for, mean_over_blocks
+from suture.keys import Key
+from suture.nets.blocks import blocks_for, mean_over_blocks, over_blocks
 from suture.nets.critics import ContinuousCritic
 from suture.nets.mlp import MLP
 from suture.nets.proposals import Proposals
@@ -43,11 +44,44 @@ def soft_maxima(
 
 def _soft_maxima(asked: tuple[MLP, Array], features: Array, proposals: Proposals) -> Array:
     mlp, temperature = asked
+    q, proposals = _answers(mlp, features, proposals)
+    return soft_maximum(q, proposals.log_density, temperature).sum(0).mean()
+
+
+def _answers(mlp: MLP, features: Array, proposals: Proposals) -> tuple[Array, Proposals]:
+    """Values (members, samples, batch), raised to their floor, and the proposals with samples first."""
     proposals = jax.tree.map(lambda array: jnp.swapaxes(array, 0, 1), proposals)
     q = mlp.of_two(features, proposals.action)[..., 0]
+    return q if proposals.floor is None else jnp.maximum(q, proposals.floor), proposals
+
+
+def drawn_soft_maxima(
+    critic: ContinuousCritic,
+    features: Float[Array, "batch features"],
+    proposals: Proposals,
+    temperature: float | Array,
+    key: Key,
+) -> Float[Array, ""]:
+    """`soft_maxima`, whose gradient flows through one proposal of each row and member in place of all.
+
+    The gradient of `T log sum exp(q_i / T)` is the mean of the gradients of q_i over i drawn from the soft
+    maximum's own weights; one draw estimates it without bias, and only that answer is differentiated.
+    """
+    proposals = jax.lax.stop_gradient(proposals)
+    fixed = jax.lax.stop_gradient((critic.mlp, features))
+
+    def answers(block: tuple[Array, Proposals]) -> Array:
+        return _answers(fixed[0], *block)[0]
+
+    q = over_blocks(answers, blocks_for(*proposals.log_density.shape), (fixed[1], proposals))
+    log_density = proposals.log_density.T
+    value = soft_maximum(q, log_density, temperature)
+    drawn = jax.random.categorical(key, (q - log_density) / temperature, axis=1)
+    rows = jnp.arange(len(features))
+    own = critic.of_own(features, proposals.action[rows, drawn])
     if proposals.floor is not None:
-        q = jnp.maximum(q, proposals.floor)
-    return soft_maximum(q, proposals.log_density, temperature).sum(0).mean()
+        own = jnp.maximum(own, proposals.floor[rows, drawn])
+    return (value + own - jax.lax.stop_gradient(own)).sum(0).mean()
 
 
 def diversity(slope: Float[Array, "members batch dimensions"]) -> Float[Array, ""]:

@@ -1,0 +1,31 @@
+"""Results that take minutes or hours to make, kept as one small JSON file each in results/, and made once."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from suture.storage import atomic
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def kept(
+    file: Path, asked: dict[str, Any], make: Callable[[], dict[str, Any]] | None, *, again: bool = False
+) -> dict[str, Any] | None:
+    """What the file holds, if it answers to what is asked; else what `make` returns, which it then holds.
+
+    asked: everything that the result depends on. A file that belongs to other data or settings is not used.
+    make: None where nothing is to be made: then the answer may be None.   again: make it in any case.
+    """
+    asked = json.loads(json.dumps(asked))
+    if file.is_file() and not again:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if all(found.get(name) == value for name, value in asked.items()):
+            return found
+    if make is None:
+        return None
+    result = asked | make()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_file(file, (json.dumps(result) + "\n").encode(), point="result")
+    return result

@@ -56,9 +56,12 @@ MOVE = Net(OBSERVATION + ACTION, ACTION, ACTION)
 SAMPLES, TARGETS, MMD = 10, 10, 4
 ACTOR_CRITIC = 2 * Q.forward() + 2 * Q.train()
 
-CONSERVATIVE = (
-    GAUSSIAN.forward() + 2 * Q.forward() + 2 * Q.train(1 + 3 * SAMPLES) + GAUSSIAN.train() + 2 * Q.through()
-)
+SOFT = GAUSSIAN.forward() + GAUSSIAN.train() + 2 * Q.through()
+CONSERVATIVE = SOFT + 2 * Q.forward() + 2 * Q.train(1 + 3 * SAMPLES)
+# all answers, and the gradients of two: to the logged action, and to the one that is drawn
+DRAWN = SOFT + 2 * Q.forward() + 2 * Q.forward(3 * SAMPLES) + 2 * Q.train() + 2 * Q.train()
+MEMBERS, FLOW_STEPS, SEARCHED = 10, 10, 2 * 64
+FLOW = Net(OBSERVATION + ACTION + 1, ACTION, ACTION + 1)
 
 MULTIPLICATIONS: dict[str, float] = {
     "bc": POINT.train(),
@@ -68,16 +71,27 @@ MULTIPLICATIONS: dict[str, float] = {
     "td3": POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
     "td3_bc": POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
     "rebrac": POINT.forward() + ACTOR_CRITIC + (POINT.train() + 2 * Q.through()) / 2,
-    "sac": GAUSSIAN.forward() + ACTOR_CRITIC + GAUSSIAN.train() + 2 * Q.through(),
+    "sac": SOFT + ACTOR_CRITIC,
+    "sac_n": GAUSSIAN.forward() + GAUSSIAN.train() + MEMBERS * (Q.forward() + Q.train() + Q.through()),
+    # the clone asked at both observations
+    "brac": SOFT + ACTOR_CRITIC + 2 * GAUSSIAN.forward(),
     # two critics asked for the logged and for the policy's own actions
     "awac": POINT.forward() + ACTOR_CRITIC + 2 * Q.forward(2) + POINT.train(),
     "crr": POINT.forward() + ACTOR_CRITIC + 2 * Q.forward(1 + 4) + POINT.train(),
     "cql": CONSERVATIVE,
     "cal_ql": CONSERVATIVE,
+    "cql-drawn": DRAWN,
+    "cal_ql-drawn": DRAWN,
     "bear": VAE + GAUSSIAN.forward() + 2 * Q.forward(TARGETS) + 2 * Q.train()
     + DECODER.forward(MMD) + GAUSSIAN.train() + 2 * Q.through(),
     "bcq": VAE + DECODER.forward(TARGETS) + MOVE.forward(TARGETS) + 2 * Q.forward(TARGETS)
     + 2 * Q.train() + DECODER.forward() + MOVE.train() + Q.through(),
+    # the jump asked at s'; the flow trained and followed; the jump trained through both critics
+    "fql": MOVE.forward() + ACTOR_CRITIC + FLOW.train() + FLOW.forward(FLOW_STEPS) + MOVE.train()
+    + 2 * Q.through(),
+    "ifql": V.train() + 2 * V.forward() + ACTOR_CRITIC + FLOW.train(),
+    # two rounds of 64 candidates by the slow critic; its value again; the critic trained
+    "qt_opt": Q.forward(SEARCHED) + Q.forward() + Q.train(),
 }  # fmt: skip
 
 

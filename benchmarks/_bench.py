@@ -144,8 +144,8 @@ def show(title: str, unit: str, rows: Sequence[Row], notes: Sequence[str] = ()) 
         f"ours ({unit})": lambda row: _number(row.ours),
         "peer": lambda row: _number(row.peer),
         "limit": lambda row: _number(row.limit),
-        "ours / peer": lambda row: "" if row.ratio_to_peer is None else f"{row.ratio_to_peer:.2f} x",
-        "share of limit": lambda row: "" if row.share_of_limit is None else f"{row.share_of_limit:.0%}",
+        "/ peer": lambda row: "" if row.ratio_to_peer is None else f"{row.ratio_to_peer:.2f}x",
+        "/ limit": lambda row: "" if row.share_of_limit is None else f"{row.share_of_limit:.0%}",
         "compile (s)": lambda row: "" if row.compile_seconds is None else f"{row.compile_seconds:.1f}",
     }
     for name in dict.fromkeys(name for row in rows for name in row.details):

@@ -149,7 +149,7 @@ def every(settings: Settings) -> int:
 def main(settings: Settings) -> list[dict[str, Any]]:
     """Train, print, draw."""
     if settings.quick:
-        settings = dataclasses.replace(settings, episodes=6, seeds=1, played=3)
+        settings = dataclasses.replace(settings, episodes=3, seeds=1, played=3)
     found: dict[str, list[list[float]]] = {}
     generator = np.random.default_rng(0)
     for seed in range(settings.seeds):
@@ -159,7 +159,7 @@ def main(settings: Settings) -> list[dict[str, Any]]:
         )
         found.setdefault("sac, interacting", []).append(worths)
         for name, log in (("random log", random), ("log of a half-trained policy", narrow)):
-            for algorithm in (SAC(), CQL(hidden=(256, 256))):
+            for algorithm in (SAC(), CQL(hidden=(256, 256), sampled_gradient=True)):
                 label = f"{algorithm.name}, {name}"
                 found.setdefault(label, []).append(offline(algorithm, log, settings, seed))
     rows = [

@@ -44,6 +44,8 @@ def configs():
         "bc": algos.BCConfig(batch_size=BATCH),
         "iql": algos.IQLConfig(batch_size=BATCH),
         "sac": algos.SACConfig(batch_size=BATCH),
+        "sac_n": algos.SACConfig(batch_size=BATCH, n_critics=10),
+        "td3": algos.TD3Config(batch_size=BATCH),
         "td3_bc": algos.TD3PlusBCConfig(batch_size=BATCH),
         "rebrac": algos.ReBRACConfig(batch_size=BATCH),
         "awac": algos.AWACConfig(batch_size=BATCH),

@@ -14,15 +14,25 @@ from typing import Annotated, Any
 import tyro
 
 from suture import __version__, signals
-from suture.cli.options import Flag, ReadingOptions, arg, one_by_one, options_of, parse_sweep, value_of
+from suture.cli.evaluation import evaluate
+from suture.cli.options import (
+    DataPath,
+    Flag,
+    Json,
+    ReadingOptions,
+    Reads,
+    arg,
+    one_by_one,
+    options_of,
+    parse_sweep,
+    print_json,
+    show,
+    value_of,
+)  # fmt: skip
 from suture.cli.studies import overestimation
+from suture.cli.theory import theory
 from suture.config import nearest
 from suture.errors import ConfigError, RefusedInput, SchemaNeeded, SutureError
-
-DataPath = Annotated[tyro.conf.Positional[Path], arg("the log: a file or a folder", metavar="DATA")]
-RunPath = Annotated[tyro.conf.Positional[Path], arg("a run folder", metavar="RUN")]
-Reads = tyro.conf.OmitArgPrefixes[ReadingOptions]
-Json = Annotated[Flag, arg("print one JSON object")]
 
 
 def inspect(data: DataPath, reading: Reads = ReadingOptions(), json: Json = False) -> int:  # noqa: B008
@@ -33,7 +43,7 @@ def inspect(data: DataPath, reading: Reads = ReadingOptions(), json: Json = Fals
 
     dataset = load(data, schema=reading.schema, reading=reading.reading, admit=False)
     summary = summarise(dataset)
-    _print_json(summary) if json else _print(render(summary, str(data)))
+    print_json(summary) if json else show(render(summary, str(data)))
     return 2 if dataset.errors else 0
 
 
@@ -57,48 +67,6 @@ def convert(data: DataPath, out: Annotated[tyro.conf.Positional[Path], arg("a ne
     else:
         native.write(dataset, out)
     print(f"{out}: {len(dataset):,} transitions in {dataset.episodes:,} episodes.{said}")
-    return 0
-
-
-def evaluate(
-    run: RunPath,
-    env: Annotated[str, arg("Gymnasium id, with the module that registers it where needed (module:Id-v0)")],
-    episodes: Annotated[int, arg("episodes for each member")] = 100,
-    seed: Annotated[int, arg("seed of the initial states")] = 0,
-    sample: Annotated[Flag, arg("draw actions from the policy instead of taking its mode")] = False,
-    compare: Annotated[Flag, arg("play every kept checkpoint and sum up the settings of a sweep")] = False,
-    plot: Annotated[Path | None, arg("with --compare: draw the settings into this SVG file")] = None,
-    json: Json = False,
-) -> int:
-    """Play a trained policy in an environment: mean return, standard error, 95 % interval."""
-    from suture.evaluation.evaluate import evaluate as play
-    from suture.report.scores import render
-    from suture.training.run import open_run
-
-    opened = open_run(run)
-    for reason in opened.newest.skipped:
-        print(f"Passed over a checkpoint that is not whole: {reason}", file=sys.stderr)
-    if compare:
-        return _compare(opened, env, episodes=episodes, seed=seed, sample=sample, plot=plot, json=json)
-    evaluation = play(opened, env, episodes=episodes, seed=seed, sample=sample)
-    _print_json(evaluation.to_json()) if json else _print(render(evaluation, opened.members))
-    return 0
-
-
-def _compare(run: Any, env: str, *, plot: Path | None, json: bool, **options: Any) -> int:
-    from suture.evaluation.sweep import compare
-    from suture.report.scores import draw_standings, render_standings
-    from suture.storage.atomic import write_file
-
-    standings, returns = compare(run, env, **options)
-    if plot is not None:
-        drawing = draw_standings(standings, env, algorithm=run.algorithm.name)
-        write_file(plot, drawing.encode(), point="plot")
-    if json:
-        by_step = {str(step): array.tolist() for step, array in returns.items()}
-        _print_json({"standings": [one.to_json() for one in standings], "returns": by_step})
-    else:
-        _print(render_standings(standings, env))
     return 0
 
 
@@ -184,7 +152,7 @@ def _train(kind: Any, chosen: Any) -> int:
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "inspect": inspect, "convert": convert, "train": train, "evaluate": evaluate,
-    "overestimation": overestimation, "demo": demo,
+    "overestimation": overestimation, "theory": theory, "demo": demo,
 }  # fmt: skip
 
 
@@ -232,16 +200,6 @@ def _fail(message: object, exit_code: int) -> None:
     sys.exit(exit_code)
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, allow_nan=False))
-
-
-def _print(renderable: Any) -> None:
-    from rich.console import Console
-
-    Console(highlight=False).print(renderable)
-
-
 def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0]
 
@@ -250,7 +208,7 @@ def _list_commands() -> int:
     from suture.report.listing import listing
 
     rows = [(f"suture {name}", _first_line(function)) for name, function in COMMANDS.items()]
-    _print(
+    show(
         listing(
             "From logged experience to policies that can be trusted.",
             rows,
@@ -265,5 +223,5 @@ def _list_algorithms(algorithms: dict[str, Any]) -> int:
 
     rows = [(f"suture train {name}", _first_line(kind)) for name, kind in algorithms.items()]
     footer = "suture train NAME DATA trains on a log; suture train NAME --help explains every field."
-    _print(listing("Algorithms", rows, footer))
+    show(listing("Algorithms", rows, footer))
     return 0

@@ -1,8 +1,10 @@
 """Command-line options made from the dataclasses that they set, with meaning, unit and source as help."""
 
 import dataclasses
+import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -36,6 +38,24 @@ class ReadingOptions:
     @property
     def reading(self) -> Reading:
         return Reading(**{name: getattr(self, name) for name in fields_of(Reading)})
+
+
+DataPath = Annotated[tyro.conf.Positional[Path], arg("the log: a file or a folder", metavar="DATA")]
+RunPath = Annotated[tyro.conf.Positional[Path], arg("a run folder", metavar="RUN")]
+Reads = tyro.conf.OmitArgPrefixes[ReadingOptions]
+Json = Annotated[Flag, arg("print one JSON object")]
+
+
+def print_json(value: Any) -> None:
+    """One object, on a line of its own."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def show(renderable: Any) -> None:
+    """A table or a text, as a person reads it."""
+    from rich.console import Console
+
+    Console(highlight=False).print(renderable)
 
 
 def options_of(kind: type) -> type:

@@ -33,6 +33,7 @@ def overestimation(
     from suture.algorithms.table import algorithm_named
     from suture.cli.progress import Bar
     from suture.data.load import load
+    from suture.data.returns import effective_horizon
     from suture.evaluation.overestimation import Study
     from suture.report.claims import draw, render
     from suture.spaces import Discrete
@@ -55,6 +56,6 @@ def overestimation(
         print(text.dumps({"claims": rows}, allow_nan=False))
         return 0
     console = Console(highlight=False)
-    console.print(render(claims, 1 / (1 - chosen[0].discount)))
+    console.print(render(claims, effective_horizon(chosen[0].discount)))
     console.print(f"The plot and the numbers: {out / 'overestimation.svg'}, {out / 'overestimation.json'}")
     return 0

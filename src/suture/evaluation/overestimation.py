@@ -26,6 +26,7 @@ from suture.errors import ConfigError
 from suture.evaluation.claims import Claim
 from suture.evaluation.ope import fqe
 from suture.evaluation.rollout import Worth, rollout
+from suture.evaluation.support import Support
 from suture.keys import key_for
 from suture.spaces import Array, Tree, map_arrays
 from suture.training.program import DIVERGENCE_SLACK
@@ -36,7 +37,6 @@ from suture.training.train import Watch, train
 ROWS = 1_024
 STARTS = 256
 TAIL = 0.1
-RARE = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Study:
         limit = algorithm.value_limit(run.recipe.spec)
         found = list[Claim]()
         for member in range(len(run)):
-            inside = sample.likely(actions[member])
+            inside = sample.support.holds(sample.observation, actions[member])
             largest = max(
                 line["value/max_abs"] or np.inf
                 for line in run.metrics if line["member"] == member and line["step"] <= step
@@ -141,16 +141,12 @@ class Study:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Sample:
-    """Logged states and actions, and what counts as an action of the behaviour there.
-
-    rows: of the dataset.   least: log-density below which an action is outside.
-    """
+    """Logged states and actions, and what the log vouches for there.   rows: of the dataset."""
 
     rows: Array
     observation: Tree
     action: Array
-    behaviour: Run
-    least: float
+    support: Support
 
     @staticmethod
     def of(data: Dataset, behaviour: Run) -> "_Sample":
@@ -158,12 +154,7 @@ class _Sample:
         rows = np.sort(np.random.default_rng(0).choice(eligible, min(ROWS, len(eligible)), replace=False))
         observation = map_arrays(lambda array: array[rows], data.observation)
         action = np.asarray(behaviour.recipe.normaliser.to_unit(data.action[rows]))
-        density = _log_density(behaviour, observation, action)
-        return _Sample(rows, observation, action, behaviour, float(np.quantile(density, RARE)))
-
-    def likely(self, action: Array) -> Array:
-        """Whether actions at the sampled states are like those of the behaviour, (n,)."""
-        return _log_density(self.behaviour, self.observation, action) >= self.least
+        return _Sample(rows, observation, action, Support.of(behaviour, observation, data.action[rows]))
 
     def earned(self, data: Dataset, worth: Worth) -> float | None:
         """Mean discounted return after the sampled rows from which nearly all of it was recorded."""
@@ -183,16 +174,6 @@ def _mean(values: Array) -> float | None:
 
 def _normal(run: Run, observation: Tree) -> Any:
     return run.recipe.normaliser.normalise(observation)
-
-
-def _log_density(behaviour: Run, observation: Tree, action: Array) -> Array:
-    policy = jax.tree.map(lambda leaf: leaf[0], behaviour.policies.policies)
-    return np.asarray(_density(policy, _normal(behaviour, observation), jnp.asarray(action)))
-
-
-@eqx.filter_jit
-def _density(policy: Any, observation: Any, action: Any) -> Any:
-    return policy(observation).log_prob(action)
 
 
 def _asked(run: Run, observation: Tree) -> tuple[Array, Array]:

@@ -71,6 +71,20 @@ def draw(claims: Sequence[Claim], title: str) -> str:
         "Solid: what the critic claims for its policy at first states. Dashed: what it is worth "
         f"({'played in the environment' if played else 'fitted on the log'}). Bands: all seeds."
     )
-    return curves(
-        rows, title=title, subtitle=subtitle, x="updates", y="discounted value", label="method", dashes="what"
-    )
+    return draw_lines(rows, title=title, subtitle=subtitle)
+
+
+def draw_lines(
+    rows: list[dict[str, Any]],
+    *,
+    title: str,
+    subtitle: str,
+    x: str = "updates",
+    y: str = "discounted value",
+    label: str = "method",
+) -> str:
+    """Claims (solid) and truths (dashed), measured or computed, over one kind of axis, as SVG text.
+
+    rows: as `figures.curves` takes them, with `what`: "claim" or "truth".
+    """
+    return curves(rows, title=title, subtitle=subtitle, x=x, y=y, label=label, dashes="what")

@@ -6,6 +6,7 @@ Source: Le et al. 2019 (arXiv:1903.08738), algorithm 3.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow
 from suture.algorithms.critic_based import CriticBased
 from suture.config import bounded
 from suture.data.dataset import Dataset
-from suture.data.stage import Stage
+from suture.data.stage import Rows, Stage
 from suture.errors import DataRefused
 from suture.keys import Key, key_for
 from suture.nets.critics import Critic, critic_for
@@ -77,31 +78,84 @@ class FQE(CriticBased[FQEState]):
 def fit(
     run: Run, data: Dataset, *, member: int = 0, steps: int = 5_000, seeds: int = 3, fqe: FQE | None = None
 ) -> "Fitted":
-    """Evaluate one member's policy on a log, with several seeds.
+    """Evaluate one member's policy on a log, with several seeds; in the run's scaled rewards."""
+    return Evaluator(run, data, member=member, fqe=fqe).fit(np.arange(seeds), steps=steps)
+
+
+class Evaluator:
+    """Fits critics of one member's policy on a log; compiled once for all its fits.
 
     data: a log of the spaces that the run was trained on, with rewards; it is scaled as the run was.
+    scale: of rewards, (scale, shift); by default the run's.
     Raises DataRefused where the log has no rewards or no row to bootstrap from.
     """
-    fqe = fqe or FQE(discount=getattr(run.algorithm, "discount", 0.99), hidden=(256, 256))
-    fqe.require(data)
-    stage = Stage(
-        dataset=data, normaliser=run.recipe.normaliser, needs=fqe.needs, rows=np.flatnonzero(fqe.rows(data))
-    )
-    program = Program(fqe, run.recipe.spec, stage.eligible, streamed=False, continue_diverged=True)
-    members = Members(seeds=np.arange(seeds, dtype=np.uint32), fields={})
-    one = jax.tree.map(lambda leaf: leaf[member], run.policies.policies)
-    policy = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], seeds, axis=0), one)
-    state = dataclasses.replace(program.init(members), policy=policy)
-    rows = Resident(stage).rows(0, steps)
-    for start in range(0, steps, CHUNK):
-        state, chunk = program.run(state, members, rows, start, min(CHUNK, steps - start))
-        if not bool(jnp.isfinite(chunk.metrics["critic/loss"]).all()):
-            raise DataRefused(
-                f"Fitted evaluation of {run.path} became non-finite by step {start + CHUNK:,}: the policy "
-                "asks for actions that the log does not support. Lower the discount, or evaluate it by "
-                "playing it."
-            )
-    return Fitted(run, state)
+
+    def __init__(
+        self, run: Run, data: Dataset, *, member: int = 0, fqe: FQE | None = None,
+        discount: float | None = None, scale: tuple[float, float] | None = None,
+    ):  # fmt: skip
+        chunk = run.policies.chunk
+        self.run, self.member = run, member
+        usual: float = getattr(run.algorithm, "discount", 0.99)
+        self.fqe = fqe or FQE(discount=usual if discount is None else discount, chunk=chunk)
+        self.fqe.require(data)
+        normaliser = run.recipe.normaliser
+        if scale is not None:
+            normaliser = dataclasses.replace(normaliser, reward_scale=scale[0], reward_shift=scale[1])
+        self.stage = Stage(
+            dataset=data, normaliser=normaliser, needs=self.fqe.needs,
+            rows=np.flatnonzero(self.fqe.rows(data)), window=self.fqe.window, chunk=chunk,
+        )  # fmt: skip
+        self.program = Program(
+            self.fqe, run.recipe.spec, self.stage.eligible, streamed=False, continue_diverged=True
+        )
+        whole = Resident(self.stage).rows(0, 1)
+        starts = np.arange(self.stage.eligible) if whole.starts is None else whole.starts
+        self._rows = dataclasses.replace(whole, starts=jnp.asarray(starts, jnp.int32))
+
+    def fit(
+        self,
+        seeds: Array,
+        *,
+        steps: int,
+        episodes: Array | None = None,
+        settled: Callable[["Fitted"], bool] = lambda _: False,
+    ) -> "Fitted":
+        """A critic for each seed.
+
+        episodes: numbers of the log's episodes, with repetitions: a resample to fit on; None: all, once.
+        settled: asked after every thousand steps; where it answers true the fit ends before `steps`.
+        """
+        members = Members(seeds=np.asarray(seeds, np.uint32), fields={})
+        one = jax.tree.map(lambda leaf: leaf[self.member], self.run.policies.policies)
+        policy = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], len(members), axis=0), one)
+        state = dataclasses.replace(self.program.init(members), policy=policy)
+        rows = self._rows if episodes is None else self._resampled(episodes)
+        for start in range(0, steps, CHUNK):
+            state, chunk = self.program.run(state, members, rows, start, min(CHUNK, steps - start))
+            if not bool(jnp.isfinite(chunk.metrics["critic/loss"]).all()):
+                raise DataRefused(
+                    f"Fitted evaluation of {self.run.path} became non-finite by step {start + CHUNK:,}: the "
+                    "policy asks for actions that the log does not support. Lower the discount, or evaluate "
+                    "it by playing it."
+                )
+            if settled(Fitted(self.run, state)):
+                break
+        return Fitted(self.run, state)
+
+    def _resampled(self, episodes: Array) -> Rows:
+        """The same rows, of which those of some episodes are drawn: as many places as ever, so that the
+        program is the same."""
+        starts = np.asarray(self._rows.starts)
+        episode = self.stage.dataset.episode_index[self.stage.rows[starts]]
+        first, end = (np.searchsorted(episode, episodes, side) for side in ("left", "right"))
+        ends = np.cumsum(end - first)
+        within = np.arange(ends[-1]) - np.repeat(ends - (end - first), end - first)
+        chosen = starts[np.repeat(first, end - first) + within]
+        if not len(chosen):
+            raise DataRefused("None of the resampled episodes has a row to learn from.")
+        spread = np.arange(len(starts)) * len(chosen) // len(starts)
+        return dataclasses.replace(self._rows, starts=jnp.asarray(chosen[spread], jnp.int32))
 
 
 class Fitted:

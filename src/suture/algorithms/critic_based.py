@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from suture.algorithms import fields
 from suture.algorithms.base import Algorithm, Batch, Metrics, Spec, Trainable, scalars
 from suture.config import bounded
+from suture.data.returns import effective_horizon
 from suture.nets.critics import Critic, pessimistic
 from suture.nets.optimiser import adam
 from suture.objectives.regressions import squared_loss
@@ -126,4 +127,4 @@ def value_limit(spec: Spec, discount: float) -> float | None:
     if spec.reward_limit is None or discount >= 1:
         return None
     # At least 1: fresh networks answer about 1 even where all rewards are 0.
-    return max(spec.reward_limit, 1.0) / (1 - discount)
+    return max(spec.reward_limit, 1.0) * effective_horizon(discount)

@@ -3,7 +3,18 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from suture.errors import ConfigError
 from suture.spaces import Array
+
+
+def effective_horizon(discount: float) -> float:
+    """1 / (1 - discount), in steps: how far ahead values look, and by how much lasting errors are multiplied.
+
+    Raises ConfigError where the discount is not in [0, 1).
+    """
+    if not 0 <= discount < 1:
+        raise ConfigError(f"A finite horizon needs a discount in [0, 1); found {discount:g}.")
+    return 1 / (1 - discount)
 
 
 def returns_to_go(reward: Array, episode_start: Array, discount: float) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def _explained(one: Examined) -> RenderableType:
         if text := getattr(one.claim, name):
             body.add_row(Text(name, style="dim"), Text(text))
     body.add_row(Text("figure", style="dim"), Text(one.found.figure))
-    numbers = ", ".join(f"{name} {value:.6g}" for name, value in one.found.numbers.items())
+    numbers = "; ".join(f"{name} = {value:.6g}" for name, value in one.found.numbers.items())
     body.add_row(Text("numbers", style="dim"), Text(numbers))
     if one.found.plot is not None:
         body.add_row(Text("plot", style="dim"), _small(one.found.plot))

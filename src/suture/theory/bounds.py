@@ -5,21 +5,11 @@ from typing import Literal
 
 import numpy as np
 
+from suture.data.returns import effective_horizon
 from suture.envs.finite import TabularMDP
-from suture.errors import ConfigError
 from suture.spaces import Array
 from suture.theory.claim import Claim, Curve, Found, Plot, claim
 from suture.theory.tabular import evaluate, greedy, optimal, problems
-
-
-def effective_horizon(discount: float) -> float:
-    """1 / (1 - discount), in steps: how far ahead values look, and what a lasting error is multiplied by.
-
-    Raises ConfigError where the discount is not in [0, 1).
-    """
-    if not 0 <= discount < 1:
-        raise ConfigError(f"A discount lies in [0, 1); found {discount:g}.")
-    return 1 / (1 - discount)
 
 
 def amplified(

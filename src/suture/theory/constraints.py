@@ -49,7 +49,7 @@ def one_multiplier_is_not_one_per_state() -> Found:
     )  # fmt: skip
 
 
-def ascend(slope: float, quality: Array, behaviour: Array, temperature: float, steps: int = 3_000) -> Array:
+def ascend(slope: float, quality: Array, behaviour: Array, temperature: float, steps: int = 600) -> Array:
     """Policy (A,) after exponentiated gradient ascent of `slope E_pi Q - temperature KL(pi || beta)`."""
     policy = np.full(len(behaviour), 1 / len(behaviour))
     for _ in range(steps):

@@ -133,7 +133,7 @@ def expectile_backup_contracts() -> Found:
     Source: Kostrikov et al. 2021 (arXiv:2110.06169), lemma 1 and theorem 3.
     """
     ratio, implied, falls = 0.0, 0.0, 0
-    for mdp, behaviour, generator in problems(87, 20):
+    for mdp, behaviour, generator in problems(87, 12):
         one, two = generator.normal(size=(2, *mdp.reward.shape))
         backup = expectile_values(behaviour, 0.9)
         moved = np.abs(mdp.backup(backup(one)) - mdp.backup(backup(two))).max()

@@ -15,17 +15,16 @@ import tyro
 
 from suture import __version__, signals
 from suture.cli.evaluation import evaluate
+from suture.cli.inspecting import inspect
 from suture.cli.options import (
     DataPath,
     Flag,
-    Json,
     ReadingOptions,
     Reads,
     arg,
     one_by_one,
     options_of,
     parse_sweep,
-    print_json,
     show,
     value_of,
 )  # fmt: skip
@@ -33,18 +32,6 @@ from suture.cli.studies import overestimation
 from suture.cli.theory import theory
 from suture.config import nearest
 from suture.errors import ConfigError, RefusedInput, SchemaNeeded, SutureError
-
-
-def inspect(data: DataPath, reading: Reads = ReadingOptions(), json: Json = False) -> int:  # noqa: B008
-    """Show what a log holds and everything that the gate finds in it."""
-    from suture.data.load import load
-    from suture.data.summary import summarise
-    from suture.report.inspection import render
-
-    dataset = load(data, schema=reading.schema, reading=reading.reading, admit=False)
-    summary = summarise(dataset)
-    print_json(summary) if json else show(render(summary, str(data)))
-    return 2 if dataset.errors else 0
 
 
 def convert(data: DataPath, out: Annotated[tyro.conf.Positional[Path], arg("a new folder", metavar="OUT")],

@@ -22,6 +22,7 @@ def evaluate(
     plot: Annotated[Path | None, arg("with --compare: draw the settings into this SVG file")] = None,
     resamples: Annotated[int, arg("with --data: of the log's episodes, each with a fit of its own")] = 10,
     steps: Annotated[int, arg("with --data: the most updates of a fit")] = 20_000,
+    discount: Annotated[float | None, arg("with --data: of the value; default: the run's")] = None,
     json: Json = False,
 ) -> int:
     """Say what a trained policy is worth, by playing it or from a log: value, error, 95 % interval."""
@@ -33,7 +34,8 @@ def evaluate(
     for reason in opened.newest.skipped:
         print(f"Passed over a checkpoint that is not whole: {reason}", file=sys.stderr)
     if data is not None:
-        return _estimate(opened, data, reading, json=json, resamples=resamples, steps=steps, seed=seed)
+        options = {"resamples": resamples, "steps": steps, "seed": seed, "discount": discount}
+        return _estimate(opened, data, reading, json=json, **options)
     if compare:
         return _compare(opened, env, episodes=episodes, seed=seed, sample=sample, plot=plot, json=json)
     return _play(opened, env, json=json, episodes=episodes, seed=seed, sample=sample)

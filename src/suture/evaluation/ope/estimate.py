@@ -43,14 +43,18 @@ class Method:
     """How values are estimated.
 
     resamples: of the log's episodes, each with a fit of at most `steps` updates.   seed: of the resamples.
+    discount: of the value; None: the run's, or 0.99 for a method without one.
     """
 
+    discount: float | None = None
     resamples: int = 10
     steps: int = 20_000
     seed: int = 0
     say: Callable[[str], None] = lambda _: None
 
     def __post_init__(self) -> None:
+        if self.discount is not None and not 0.0 < self.discount < 1.0:
+            raise ConfigError(f"discount must be > 0 and < 1, found {self.discount}.")
         if self.resamples < 2 or self.steps < 1:
             raise ConfigError(
                 f"An interval needs at least 2 resamples and 1 step, found {self.resamples} and {self.steps}."
@@ -82,6 +86,7 @@ class _Estimator:
     data: Dataset
     method: Method
     support: Support
+    discount: float
     scale: float
     earned: tuple[float, float] | None
 
@@ -90,17 +95,20 @@ class _Estimator:
         if data.reward is None:
             raise DataRefused(f"{data.source} has no rewards: there is no value to estimate.")
         method.say("Cloning the log's behaviour, to see which actions the log vouches for.")
-        clone = train(BC(head="mixture"), data, out=folder / "clone", steps=CLONING, validation=0.1)
+        hidden = getattr(run.algorithm, "hidden", (256, 256))
+        clone = train(
+            BC(head="mixture", hidden=hidden), data, out=folder / "clone", steps=CLONING, validation=0.1
+        )
         held = split(data, fraction=0.1).validation
         held = held if len(held) else data
         rows = _some(len(held))
         support = Support.of(
             clone, map_arrays(lambda array: array[rows], held.observation), held.action[rows]
         )
-        discount = getattr(run.algorithm, "discount", 0.99)
+        discount = method.discount or getattr(run.algorithm, "discount", 0.99)
         total = returns_to_go(np.asarray(data.reward), data.episode_start, discount)
         scale = 1.0 / max(float(total.std()), 1e-6)
-        return _Estimator(run, data, method, support, scale, _earned(data, total, discount))
+        return _Estimator(run, data, method, support, discount, scale, _earned(data, total, discount))
 
     def all(self) -> list[Estimate]:
         checked = self._fits(self.support.behaviour, 0, resamples=2)
@@ -115,7 +123,7 @@ class _Estimator:
         half = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * error
         known = not refused
         return Estimate(
-            member=member, discount=getattr(self.run.algorithm, "discount", 0.99),
+            member=member, discount=self.discount,
             value=mean if known else None, standard_error=error if known else None,
             interval=(mean - half, mean + half) if known else None,
             fits=tuple(values.tolist()), supported=supported, earned=self.earned, checked=checked,
@@ -124,8 +132,7 @@ class _Estimator:
 
     def _fits(self, run: Run, member: int, *, resamples: int) -> tuple[Array, bool]:
         """The answers of fits on resamples of the episodes, (resamples,), and whether all have settled."""
-        discount = getattr(self.run.algorithm, "discount", 0.99)
-        evaluator = Evaluator(run, self.data, member=member, discount=discount, scale=(self.scale, 0.0))
+        evaluator = Evaluator(run, self.data, member=member, discount=self.discount, scale=(self.scale, 0.0))
         generator, episodes = np.random.default_rng(self.method.seed), self.data.episodes
         values, settled = list[float](), True
         for number in range(resamples):

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow
 from suture.algorithms.critic_based import CriticBased
 from suture.config import bounded
@@ -48,6 +49,11 @@ class FQE(CriticBased[FQEState]):
     name: ClassVar[str] = "fqe"
 
     critics: int = bounded(1, at_least=1, help="size of the ensemble of critics, whose mean is used")
+    target_rate: float = bounded(
+        0.05, above=0.0, at_most=1.0, unit="share / update",
+        help="the policy stays, so that the slow copy may follow fast: some 20 / (1 - discount) updates",
+    )  # fmt: skip
+    critic_learning_rate: float = fields.learning_rate("the critics", 1e-3)
 
     def init(self, spec: Spec, key: Key) -> FQEState:
         critic = critic_for(
@@ -86,7 +92,8 @@ class Evaluator:
     """Fits critics of one member's policy on a log; compiled once for all its fits.
 
     data: a log of the spaces that the run was trained on, with rewards; it is scaled as the run was.
-    scale: of rewards, (scale, shift); by default the run's.
+    fqe: by default with the run's discount and widths.   scale: of rewards, (scale, shift); by default
+    the run's.
     Raises DataRefused where the log has no rewards or no row to bootstrap from.
     """
 
@@ -97,7 +104,8 @@ class Evaluator:
         chunk = run.policies.chunk
         self.run, self.member = run, member
         usual: float = getattr(run.algorithm, "discount", 0.99)
-        self.fqe = fqe or FQE(discount=usual if discount is None else discount, chunk=chunk)
+        hidden: tuple[int, ...] = getattr(run.algorithm, "hidden", (256, 256))
+        self.fqe = fqe or FQE(discount=discount or usual, chunk=chunk, hidden=hidden)
         self.fqe.require(data)
         normaliser = run.recipe.normaliser
         if scale is not None:

@@ -1,0 +1,140 @@
+"""What a policy is worth by a log alone: near the truth where that is in the log, refused where not."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from making import lqr
+
+from suture.algorithms.bc import BC
+from suture.algorithms.iql import IQL
+from suture.algorithms.td3 import TD3
+from suture.cli import run as command
+from suture.data.build import build
+from suture.data.formats import native
+from suture.envs.tabular import canonical, evaluate, sample_log
+from suture.errors import ConfigError, DataRefused, RunMismatch
+from suture.evaluation.ope.estimate import _earned, _Path, estimate
+from suture.evaluation.ope.fqe import Evaluator
+from suture.training.run import Run
+from suture.training.train import train
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
+SMALL: dict[str, Any] = {"resamples": 3, "steps": 6_000}
+
+
+@pytest.fixture(scope="module")
+def log() -> Any:
+    return lqr.log_of(noise=0.3, episodes=200)
+
+
+@pytest.fixture(scope="module")
+def clone(log: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("clone") / "run"
+    return train(BC(hidden=(32, 32), learning_rate=3e-3), log, steps=1_500, out=folder)
+
+
+def test_a_clone_of_the_behaviour_is_worth_what_playing_it_earns(clone: Run, log: Any) -> None:
+    (found,) = estimate(clone, log, discount=0.9, **SMALL)
+    assert found.refused == ()
+    assert found.supported > 0.95
+    assert found.value is not None
+    assert found.interval is not None
+    truth = played(clone, 0.9)
+    assert found.interval[0] < truth < found.interval[1]
+    assert abs(found.value - truth) < 0.15 * abs(truth)
+
+
+def played(run: Run, discount: float) -> float:
+    """Mean discounted return of the stochastic policy over 60 steps, from the log's starts."""
+    generator = np.random.default_rng(3)
+    state, total = generator.uniform(-0.7, 0.7, (400, 2)), 0.0
+    for step in range(60):
+        action = run.policy.act(state.astype(np.float32), sample=True, seed=step)
+        reward, state = lqr.follow_on(state, action, generator)
+        total += discount**step * float(reward.mean())
+    return total
+
+
+def test_a_policy_that_does_what_the_log_never_did_gets_no_number(
+    log: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tempted = dataclasses.replace(log, reward=np.asarray(log.action).sum(1).astype(np.float32))
+    climber = TD3(hidden=(32, 32), critic_learning_rate=3e-3, actor_learning_rate=3e-3)
+    elsewhere = train(climber, tempted, steps=600, out=tmp_path / "run")
+    (found,) = estimate(elsewhere, log, **SMALL)
+    assert found.supported < 0.5
+    assert (found.value, found.interval, found.standard_error) == (None, None, None)
+    assert "vouches" in found.refused[0]
+    native.write(log, tmp_path / "log")
+    asked = [
+        "evaluate",
+        str(elsewhere.path),
+        "--data",
+        str(tmp_path / "log"),
+        "--steps",
+        "1000",
+        "--resamples",
+        "2",
+    ]
+    assert command([*asked, "--json"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert said["estimates"][0]["value"] is None
+    assert command(asked) == 2
+    assert "No value: The log vouches for" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_resamples_draw_each_episode_as_often_as_it_was_chosen(clone: Run, log: Any) -> None:
+    evaluator = Evaluator(clone, log)
+    rows = evaluator._resampled(np.array([3, 3, 3, 7]))
+    counts = np.bincount(log.episode_index[evaluator.stage.rows[np.asarray(rows.starts)]])
+    assert set(np.flatnonzero(counts)) == {3, 7}
+    assert counts[3] / counts[7] == pytest.approx(3.0, rel=0.01)
+    assert len(rows.starts) == evaluator.stage.eligible
+
+
+def test_a_fit_settles_when_its_answers_stop_moving() -> None:
+    answers = iter([0.0, 50.0, 80.0, 95.0, 99.0, 100.0, 100.2, 100.1])
+    path = _Path(lambda _: next(answers))
+    seen = [path.has_settled(None) for _ in range(8)]  # type: ignore[arg-type]
+    assert seen == [False] * 8, "0.2 of 65 before: it still moves"
+    still = _Path(lambda _: 5.0)
+    assert [still.has_settled(None) for _ in range(6)] == [False] * 5 + [True]  # type: ignore[arg-type]
+
+
+def test_what_was_earned_is_known_only_where_ends_were_recorded(log: Any) -> None:
+    assert _earned(log, np.zeros(len(log)), 0.99) is None
+    assert _earned(log, np.ones(len(log)), 0.5) == (1.0, 0.0)
+
+
+def test_choices_too_and_the_interval_holds_the_exact_value(tmp_path: Path) -> None:
+    behaviour = np.array([[0.6, 0.3, 0.1], [0.1, 0.9, 0.0], [0.05, 0.5, 0.45], [0.4, 0.4, 0.2]])
+    data = build(sample_log(canonical(), behaviour, episodes=300, horizon=40, seed=0)).admit()
+    learner = IQL(hidden=(32,), discount=0.9, actor_learning_rate=0.01)
+    run = train(learner, data, steps=1_500, out=tmp_path / "iql", normalise="none")
+    (found,) = estimate(run, data, **SMALL)
+    policy = jax.tree.map(lambda leaf: leaf[0], run.policies.policies)
+    chances = jnp.exp(jax.nn.log_softmax(policy(jnp.eye(4)).logits))
+    exact = evaluate(canonical(), np.asarray(chances, np.float64))[2]
+    assert found.interval is not None
+    assert found.interval[0] < exact < found.interval[1]
+    assert found.value == pytest.approx(exact, rel=0.1)
+
+
+def test_refusals_say_why(clone: Run, log: Any) -> None:
+    with pytest.raises(ConfigError, match="at least 2 resamples"):
+        estimate(clone, log, resamples=1)
+    other = build(sample_log(canonical(), np.full((4, 3), 1 / 3), episodes=3, horizon=5, seed=0)).admit()
+    with pytest.raises(RunMismatch, match="was trained on observations"):
+        estimate(clone, other)
+    with pytest.raises(DataRefused, match="no rewards"):
+        estimate(clone, dataclasses.replace(log, reward=None))
+    with pytest.raises(ConfigError, match="discount must be"):
+        estimate(clone, log, discount=1.0)
+    with pytest.raises(ConfigError, match="--env ID"):
+        command(["evaluate", str(clone.path)])

@@ -33,6 +33,7 @@ DOORS = {
     "fastapi": ("serve.http",),
     "gymnasium": ("evaluation", "envs"),
     "h5py": ("data.formats",),
+    "jinja2": ("report.page",),
     "minari": ("data.formats.minari",),
     "mujoco": ("envs",),
     "polars": ("data.formats",),
@@ -46,7 +47,9 @@ DOORS = {
     "matplotlib": (),
 }
 
-NUMPY_ONLY = ("data", "diagnosis", "storage", "config", "spaces", "errors", "report", "cli", "__main__")
+NUMPY_ONLY = (
+    "data", "diagnosis", "theory", "storage", "config", "spaces", "errors", "report", "cli", "__main__",
+)  # fmt: skip
 # These train; the command line loads them when a command needs them.
 ABOVE_NUMPY = ("data.stage", "cli.demo", "cli.progress")
 HEAVY = ("jax", "equinox", "optax", "h5py", "polars", "gymnasium", "minari")

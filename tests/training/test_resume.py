@@ -2,12 +2,27 @@
 
 import dataclasses
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from making.runs import Stop, Toy, checkpoints, logged, newest, saved_walk, suture, told, train_until, walk
+from making.logs import built, changed, walk_log
+from making.runs import (
+    LENGTHS,
+    Stop,
+    Toy,
+    checkpoints,
+    logged,
+    newest,
+    saved_walk,
+    suture,
+    told,
+    train_until,
+    walk,
+)
 
+import suture.cli as cli
 from suture.algorithms.bc import BC
 from suture.algorithms.iql import IQL
 from suture.errors import RunMismatch
@@ -109,6 +124,63 @@ def test_other_data_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
         train(Toy(), walk(dimensions=4), out=out, resume=True, **EVERY | {"normalise": "none"})
 
 
+def test_a_log_read_otherwise_is_refused_by_name_though_no_number_changed(tmp_path: Path) -> None:
+    """Other bounds scale every action otherwise: the fingerprint is the same, the policy would not be."""
+    log = changed(walk_log(LENGTHS), action_space=None)
+    data, wide, out = built(log, action_bounds=(-1, 1)), built(log, action_bounds=(-2, 2)), tmp_path / "run"
+    assert data.fingerprint == wide.fingerprint
+    train(Toy(), data, out=out, **EVERY)
+    before = checkpoints(out)
+    with pytest.raises(RunMismatch) as refused:
+        train(Toy(), wide, out=out, resume=True, **EVERY)
+    assert "action space was box[2] float32 in [-1, 1], now box[2] float32 in [-2, 2]" in str(refused.value)
+    assert "--action-bounds" in str(refused.value)
+    assert "fingerprint" not in str(refused.value)
+    assert checkpoints(out) == before
+
+
+def test_another_scale_is_refused_and_rounding_is_not(tmp_path: Path) -> None:
+    data, out = walk(), tmp_path / "run"
+    train(Toy(), data, out=out, **EVERY)
+    for factor, refused in ((1 + 1e-7, False), (1.01, True)):
+        described = json.loads((out / "dataset.json").read_text())
+        scale = described["normaliser"]["observation"][""]["scale"]
+        described["normaliser"]["observation"][""]["scale"] = [factor * value for value in scale]
+        (out / "dataset.json").write_text(json.dumps(described))
+        with pytest.raises(RunMismatch, match="the scale of observation was") if refused else nullcontext():
+            train(Toy(), data, out=out, resume=True, **EVERY)
+
+
+def test_another_schema_is_named_column_by_column(tmp_path: Path) -> None:
+    data, out = (
+        dataclasses.replace(walk(), schema={"observation": ["a", "b"], "reward": "r"}),
+        tmp_path / "run",
+    )
+    train(Toy(), data, out=out, **EVERY)
+    other = dataclasses.replace(walk(seed=1), schema={"observation": ["a", "c"], "reward": "r"})
+    with pytest.raises(
+        RunMismatch, match=r"schema\.observation was \['a', 'b'\], now \['a', 'c'\]"
+    ) as refused:
+        train(Toy(), other, out=out, resume=True, **EVERY)
+    assert "schema.reward" not in str(refused.value)
+    several = dataclasses.replace(walk(seed=1), schema={"observation": [*"abcdefghijk"], "reward": "r"})
+    with pytest.raises(RunMismatch, match=r"now names 'c', 'd', 'e', 'f', 'g' …;"):
+        train(Toy(), several, out=out, resume=True, **EVERY)
+
+
+def test_a_run_of_another_algorithm_is_refused_by_that_alone_and_before_the_log_is_read(
+    tmp_path: Path,
+) -> None:
+    train(Toy(), walk(), out=tmp_path / "run", **EVERY)
+    with pytest.raises(RunMismatch) as refused:
+        train(IQL(expectile=0.8), walk(seed=1), out=tmp_path / "run", resume=True, steps=7)
+    assert str(refused.value).startswith(f"{tmp_path / 'run'} holds a run of toy, not of iql.")
+    assert not any(word in str(refused.value) for word in ("steps", "expectile", "fingerprint"))
+    for arguments, said in ((["--resume"], "a run of toy"), ([], "--resume")):
+        with pytest.raises(RunMismatch, match=said):
+            cli.run(["train", "iql", "no-such-log.csv", "--out", str(tmp_path / "run"), *arguments])
+
+
 def test_how_often_a_run_logs_and_saves_may_change(tmp_path: Path) -> None:
     data, out = walk(), tmp_path / "run"
     train(Toy(), data, out=tmp_path / "whole", **EVERY)
@@ -171,5 +243,5 @@ def test_the_command_line_refuses_with_2(tmp_path: Path) -> None:
     train(BC(hidden=(8,)), dataclasses.replace(walk(), source=str(file)), out=out, **EVERY)
     done = suture("train", "iql", file, "--out", out, "--resume")
     assert done.returncode == 2
-    assert "algorithm was 'bc', now 'iql'" in done.stderr
+    assert "holds a run of bc, not of iql" in done.stderr
     assert "Traceback" not in done.stderr

@@ -28,6 +28,7 @@ from suture.cli.options import (
     show,
     value_of,
 )  # fmt: skip
+from suture.cli.reporting import report
 from suture.cli.studies import overestimation
 from suture.cli.theory import theory
 from suture.config import nearest
@@ -120,11 +121,14 @@ def _train(kind: Any, chosen: Any) -> int:
     from suture.data.load import load
     from suture.data.summary import summarise
     from suture.report.inspection import brief
+    from suture.training.same import require_folder
     from suture.training.settings import Settings
     from suture.training.sweep import Sweep
-    from suture.training.train import train
+    from suture.training.train import default_folder, train
 
     options: RunOptions = chosen.run
+    out = options.out or default_folder(kind.name, resume=options.resume)
+    require_folder(out, kind.name, resume=options.resume)  # before a long log is read for nothing
     algorithm, settings = kind(**vars(chosen.algorithm)), Settings(**vars(chosen.settings))
     sweep = Sweep(algorithm, seeds=options.seeds, seed=options.seed, **parse_sweep(options.sweep))
     data = load(chosen.data, schema=chosen.log.schema, reading=chosen.log.reading)
@@ -139,7 +143,7 @@ def _train(kind: Any, chosen: Any) -> int:
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "inspect": inspect, "convert": convert, "train": train, "evaluate": evaluate,
-    "overestimation": overestimation, "theory": theory, "demo": demo,
+    "overestimation": overestimation, "theory": theory, "report": report, "demo": demo,
 }  # fmt: skip
 
 

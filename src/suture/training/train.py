@@ -29,10 +29,10 @@ from suture.training.loop import Hooks, Loop, Result
 from suture.training.outcome import Outcome
 from suture.training.program import Program, State
 from suture.training.run import Recipe, Run, read_recipe, write_json
+from suture.training.same import require_folder, require_same
 from suture.training.settings import Settings, bytes_of
 from suture.training.sweep import Sweep
 
-OPERATIONAL = {"checkpoint_every", "log_every", "keep", "memory_limit", "tensorboard"}
 Say = Callable[[str], None]
 
 
@@ -71,6 +71,8 @@ def train(
     """
     sweep = algorithm if isinstance(algorithm, Sweep) else Sweep(algorithm, seeds=seeds, seed=seed)
     settings = replace(settings or Settings(), **changes)
+    path = Path(out) if out is not None else default_folder(sweep.algorithm.name, resume=resume)
+    require_folder(path, sweep.algorithm.name, resume=resume)
     device.use_compilation_cache()
     parts = split(data.admit(), fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
     sweep.algorithm.require(parts.train.dataset)
@@ -82,9 +84,6 @@ def train(
     if clone is not None:
         clone.require_fit(recipe)
         recipe = dataclasses.replace(recipe, behaviour=clone.identity())
-    path = Path(out) if out is not None else _default_folder(sweep.algorithm.name, resume)
-    if path.exists() and not path.is_dir():
-        raise RunMismatch(f"{path} is a file. Name a folder for the run with --out.")
     atomic.make_folder(path)
     with Lock(path / "lock"):
         trainer = _Trainer(recipe, parts.train, path, watch or Watch(), clone, counts)
@@ -127,7 +126,7 @@ def _counts(recipe: Recipe, data: Dataset) -> Counts | None:
     return Counts.of(data, recipe.normaliser, grid=recipe.settings.count_grid)
 
 
-def _default_folder(name: str, resume: bool) -> Path:
+def default_folder(name: str, *, resume: bool) -> Path:
     """The next free runs/NAME-0001, ...; to resume, the newest of them."""
     number = 1
     while (Path("runs") / f"{name}-{number:04d}").exists():
@@ -156,11 +155,7 @@ class _Trainer:
         self.first, self.passed_over = 0, 0
 
     def train(self, resume: bool, same_device: bool) -> Run:
-        begun = (self.path / "config.json").exists()
-        if begun and not resume:
-            raise RunMismatch(
-                f"{self.path} holds a run already. Continue it with --resume, or choose another --out."
-            )
+        begun = require_folder(self.path, self.recipe.algorithm.name, resume=resume)
         with device.memory_to_budget(self.stage.bytes):
             return self._train(*(self._resume(same_device) if begun else (0, None, ())), begun, resume)
 
@@ -215,7 +210,7 @@ class _Trainer:
 
     def _resume(self, same_device: bool) -> tuple[int, State | None, tuple[Failure, ...]]:
         before = read_recipe(self.path, type(self.recipe.algorithm))
-        _require_same(before, self.recipe, self.path)
+        require_same(before, self.recipe, self.path)
         self._compare_device(same_device)
         write_json(self.path / "config.json", self.recipe.config_json())
         for folder in (self.path, self.path / "checkpoints"):
@@ -345,53 +340,3 @@ class _Trainer:
 def _jsonable(values: dict[str, float]) -> dict[str, float | None]:
     """JSON has no NaN: null stands for it."""
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
-
-
-def _require_same(before: Recipe, now: Recipe, path: Path) -> None:
-    """A resumed run must be the run that began: same algorithm, members, settings and data.
-
-    How often it logs or saves may change; it may become longer where nothing in its state is scheduled
-    over its length.
-    """
-    old, new = before.config_json(), now.config_json()
-    for values in (old, new):
-        values["settings"] = {k: v for k, v in values["settings"].items() if k not in OPERATIONAL}
-        del values["data"]
-        values.get("behaviour", {}).pop("path", None)  # where its weights lay does not matter
-    longer = before.settings.steps < now.settings.steps
-    scheduled = longer and before.structure != now.structure
-    if longer and not scheduled:
-        old["settings"]["steps"] = now.settings.steps
-    if old != new:
-        why = _WHY_NOT_LONGER if _only_steps_differ(old, new) and scheduled else ""
-        raise RunMismatch(
-            f"{path} was begun with other settings: {_differences(old, new)}.{why} "
-            "Repeat its command, or choose another --out."
-        )
-    if before.fingerprint != now.fingerprint:
-        raise RunMismatch(
-            f"The data changed since {path} began (fingerprint {before.fingerprint[:12]}, "
-            f"now {now.fingerprint[:12]}). Restore the data, or train anew into another folder."
-        )
-
-
-_WHY_NOT_LONGER = (
-    " A step size is scheduled over the length of this run, so that a longer run is another run from its "
-    "first step on (a constant schedule can be lengthened)."
-)
-
-
-def _only_steps_differ(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    steps = {"steps": new["settings"]["steps"]}
-    return {**old, "settings": old["settings"] | steps} == new
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
-    found: list[str] = []
-    for name in sorted(old.keys() | new.keys()):
-        a, b = old.get(name), new.get(name)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += [text] if (text := _differences(a, b, f"{prefix}{name}.")) else []
-        elif a != b:
-            found.append(f"{prefix}{name} was {a!r}, now {b!r}")
-    return "; ".join(found)

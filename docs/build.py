@@ -11,7 +11,7 @@ from typing import Any
 
 import pdoc
 import pdoc.render
-from pdoc.markdown2 import Markdown
+from pdoc.render_helpers import to_html
 
 import suture
 import suture.testing
@@ -78,7 +78,7 @@ def write_methods(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ALGORITHMS:
         text = pages[name].read_text(encoding="utf-8")
-        body = Markdown().convert(text) + fields_table(name)
+        body = str(to_html(text)) + fields_table(name)
         title = html.escape(text.partition("\n")[0].lstrip("# "))
         home = '<p><a href="../suture.html">Suture</a> / <a href="index.html">methods</a></p>'
         (folder / f"{name}.html").write_text(_page(title, home + body), encoding="utf-8")

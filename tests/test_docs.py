@@ -1,0 +1,32 @@
+"""The documentation builds with what the lock installs. CI builds all of it (`make docs`)."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+from suture.algorithms.table import ALGORITHMS
+
+BUILD = Path(__file__).resolve().parent.parent / "docs" / "build.py"
+
+
+def script() -> ModuleType:
+    """docs/build.py as a module: nothing is built by importing it."""
+    spec = importlib.util.spec_from_file_location("docs_build", BUILD)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_method_has_a_page_of_its_text_and_fields(tmp_path: Path) -> None:
+    script().write_methods(tmp_path)
+    assert {page.stem for page in tmp_path.glob("*.html")} == {*ALGORITHMS, "index"}
+    iql = (tmp_path / "iql.html").read_text()
+    assert "<h1" in iql, "the Markdown was rendered"
+    assert "<code>expectile</code>" in iql, "and so were the fields"
+    assert 'href="iql.html"' in (tmp_path / "index.html").read_text()
+
+
+def test_no_public_name_lacks_a_docstring() -> None:
+    assert script().undocumented() == []

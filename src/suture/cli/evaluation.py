@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from suture.cli.options import Flag, Json, ReadingOptions, Reads, RunPath, arg, print_json, show
 from suture.errors import ConfigError
+from suture.evaluation.kept import keep
 
 
 def evaluate(
@@ -46,6 +47,7 @@ def _play(run: Any, env: Any, *, json: bool, **options: Any) -> int:
     from suture.report.scores import render
 
     evaluation = play(run, env, **options)
+    keep(run.path, "played", env, run.newest.step, evaluation.to_json())
     print_json(evaluation.to_json()) if json else show(render(evaluation, run.members))
     return 0
 
@@ -60,8 +62,10 @@ def _estimate(run: Any, data: Path, reading: ReadingOptions, *, json: bool, **op
     log = load(data, schema=reading.schema, reading=reading.reading)
     with Bar("evaluate") as watch:
         found = estimate(run, log, say=watch.say, **options)
+    told = {"estimates": [one.to_json() for one in found]}
+    keep(run.path, "estimated", str(data), run.newest.step, told)
     if json:
-        print_json({"data": str(data), "estimates": [one.to_json() for one in found]})
+        print_json({"data": str(data), **told})
     else:
         show(render(found, run.members, str(data)))
     return 2 if any(one.refused for one in found) else 0
@@ -73,12 +77,14 @@ def _compare(run: Any, env: Any, *, plot: Path | None, json: bool, **options: An
     from suture.storage.atomic import write_file
 
     standings, returns = compare(run, env, **options)
+    told = {"standings": [one.to_json() for one in standings]}
+    keep(run.path, "compared", env, run.newest.step, told)
     if plot is not None:
         drawing = draw_standings(standings, env, algorithm=run.algorithm.name)
         write_file(plot, drawing.encode(), point="plot")
     if json:
         by_step = {str(step): array.tolist() for step, array in returns.items()}
-        print_json({"standings": [one.to_json() for one in standings], "returns": by_step})
+        print_json({**told, "returns": by_step})
     else:
         show(render_standings(standings, env))
     return 0

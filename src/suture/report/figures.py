@@ -59,6 +59,24 @@ def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str,
     return svg(_titled(alt, line, title, subtitle).properties(height=HEIGHT))
 
 
+def histogram(values: Any, *, title: str, value: str, bins: int = 40) -> str:
+    """How often values occur.   values: (n,) finite numbers.   value: what they are."""
+    import numpy as np
+
+    alt = _altair()
+    counts, edges = np.histogram(values, bins=bins)
+    rows = [
+        {"low": float(low), "high": float(high), "count": int(count)}
+        for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True)
+    ]
+    bars = alt.Chart(alt.Data(values=rows)).mark_bar(color=COLOURS[0])
+    bars = bars.encode(
+        x=alt.X("low:Q", title=value, scale=alt.Scale(zero=False), bin="binned"), x2="high:Q",
+        y=alt.Y("count:Q", title="how often"),
+    )  # fmt: skip
+    return svg(_titled(alt, bars, title, "").properties(height=HEIGHT))
+
+
 def _altair() -> Any:
     import altair
 

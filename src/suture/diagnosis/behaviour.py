@@ -1,0 +1,129 @@
+"""How the logged behaviour acts: its entropy, its modes, its memory, and what actions tell of returns.
+
+Entropies are in nats and corrected for few samples (Miller & Madow 1955: + (cells - 1) / 2n), else a
+state that was visited twice would seem decided. groups: (N,) the state cell of each row.
+"""
+
+import numpy as np
+
+from suture.diagnosis.clusters import scaled
+from suture.spaces import Array
+
+BINS, LEAST = 8, 8
+APART, MINOR = 4.5, 0.15
+
+
+def conditional_entropy(labels: Array, groups: Array, count: int) -> float:
+    """H(label | group) in nats, bounded by log(count).   labels: (N,) 0 to count - 1.   groups: (N,)."""
+    if count < 2 or not len(labels):
+        return 0.0
+    _, place = np.unique(groups, return_inverse=True)
+    size = np.bincount(place).astype(float)
+    pairs, many = np.unique(place * count + labels, return_counts=True)
+    own = pairs // count
+    share = many / size[own]
+    entropy = np.bincount(own, -share * np.log(share), len(size))
+    entropy += (np.bincount(own, minlength=len(size)) - 1) / (2 * size)
+    return float((size * np.minimum(entropy, np.log(count))).sum() / size.sum())
+
+
+def action_bins(action: Array, low: Array | None = None, high: Array | None = None) -> Array:
+    """Each action dimension in 8 equal bins between its bounds (or what was observed), (N, d) 0 to 7."""
+    first = np.asarray(action.min(0) if low is None else low)
+    last = np.asarray(action.max(0) if high is None else high)
+    width = np.where(last > first, last - first, 1.0)
+    return np.clip(np.floor(BINS * (action - first) / width), 0, BINS - 1).astype(np.int64)
+
+
+def behaviour_entropy(bins: Array, groups: Array, count: int) -> float:
+    """H(A | S) / log|A|, in [0, 1]: 0 decided, 1 uniform. Several dimensions: the mean over them.
+
+    bins: (N, d) 0 to count - 1.   Source: the estimated action stochasticity of arXiv:2111.13461.
+    """
+    if count < 2:
+        return 0.0
+    each = [conditional_entropy(column, groups, count) for column in bins.T]
+    return float(np.mean(each) / np.log(count)) if each else 0.0
+
+
+def persistence(bins: Array, groups: Array, episode: Array, count: int) -> float:
+    """What the previous action tells of the next beside the state, I(A; A_before | S) / log|A|, in [0, 1].
+
+    0 for actions drawn afresh each step, however wild. episode: (N,) so that no pair crosses an end.
+    """
+    inside = np.flatnonzero(episode[1:] == episode[:-1]) + 1
+    if count < 2 or not len(inside):
+        return 0.0
+    gains = [
+        _pair_information(column[inside], column[inside - 1], groups[inside], count) for column in bins.T
+    ]
+    return float(np.mean(gains) / np.log(count)) if gains else 0.0
+
+
+def return_information(action: Array, value: Array, groups: Array, count: int, *, parts: int = 4) -> float:
+    """I(A; G-bin | S) in nats: what a state's action tells of the episode's return, corrected for chance.
+
+    action: (N,) 0 to count - 1.   value: (N,) the return of each row's episode, in up to 4 quantile bins.
+    Near 0: filtering or conditioning on returns has nothing to hold on to. Source: arXiv:2206.01079.
+    """
+    edges = np.unique(np.quantile(value, np.linspace(0, 1, parts + 1)[1:-1]))
+    return _pair_information(action, np.searchsorted(edges, value, side="left"), groups, count)
+
+
+def _pair_information(one: Array, other: Array, groups: Array, count: int) -> float:
+    """I(one; other | group) in nats, less what chance gives (degrees of freedom over 2n), at least 0."""
+    _, place = np.unique(groups, return_inverse=True)
+    wide = int(max(one.max(), other.max(), count - 1)) + 1
+    size = np.bincount(place).astype(float)
+    joint, n = np.unique((place * wide + one) * wide + other, return_counts=True)
+    group, first, second = joint // wide**2, joint // wide, joint // wide**2 * wide + joint % wide
+    margins = [np.bincount(np.unique(key, return_inverse=True)[1], n) for key in (first, second)]
+    own = [np.unique(key, return_inverse=True)[1] for key in (first, second)]
+    gain = n * np.log(n * size[group] / (margins[0][own[0]] * margins[1][own[1]]))
+    kinds = [np.bincount(np.unique(key) // wide, minlength=len(size)) for key in (first, second)]
+    chance = (kinds[0] - 1) * (kinds[1] - 1) / 2
+    return max(0.0, float(gain.sum() - chance.sum()) / len(one))
+
+
+def choice_modes(action: Array, groups: Array, count: int) -> float:
+    """Share of visits in states where two choices or more are taken a quarter of the time each, in [0, 1]."""
+    _, place, size = np.unique(groups, return_inverse=True, return_counts=True)
+    pairs, n = np.unique(place * count + action, return_counts=True)
+    own = pairs // count
+    frequent = np.bincount(own, n >= 0.25 * size[own], len(size))
+    return float(size[(frequent >= 2) & (size >= LEAST)].sum() / size.sum())
+
+
+def action_modes(action: Array, groups: Array) -> float:
+    """Share of visits in states whose actions fall into two separate clouds, in [0, 1].   action: (N, d).
+
+    Along the direction of greatest variance the actions are cut in two where the parts' variances are
+    least; they are two clouds if Ashman's D (distance over joint deviation) exceeds 4.5 and the smaller holds
+    15 %. A Gaussian cut so has D = 2.7, a uniform 3.5. Source: Ashman et al. 1994 (AJ 108, 2348).
+    """
+    points = scaled(action, action)
+    if not points.shape[1]:
+        return 0.0
+    order = np.argsort(groups, kind="stable")
+    cuts = np.flatnonzero(np.diff(groups[order])) + 1
+    parts = [part for part in np.split(order, cuts) if len(part) >= 2 * LEAST]
+    double = sum(len(part) for part in parts if _two_clouds(points[part]))
+    return double / len(action)
+
+
+def _two_clouds(points: Array) -> bool:
+    centred = points - points.mean(0)
+    axis = np.linalg.svd(centred[:512], full_matrices=False)[2][0]
+    line = np.sort(centred @ axis).astype(np.float64)
+    n, total, squares = len(line), np.cumsum(line), np.cumsum(np.square(line))
+    low = np.arange(1, n)
+    high = n - low
+    within = (squares[:-1] - total[:-1] ** 2 / low) + (
+        squares[-1] - squares[:-1] - (total[-1] - total[:-1]) ** 2 / high
+    )
+    cut = int(within.argmin()) + 1
+    if min(cut, n - cut) < MINOR * n:
+        return False
+    one, other = line[:cut], line[cut:]
+    deviation = np.sqrt((one.var() + other.var()) / 2)
+    return bool(other.mean() - one.mean() > APART * max(deviation, 1e-3))

@@ -1,0 +1,48 @@
+"""A report as one HTML file, without scripts, fonts or network: what it shows was there when it was made."""
+
+import re
+import time
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from suture import __version__
+from suture.report.story import Figure, Story
+
+TEMPLATE = Path(__file__).with_name("page.html")
+INK = {"#333": 1.0, "#555": 0.85, "#888": 0.6, "#e6e6e6": 0.15, "#000": 1.0, "black": 1.0, "#ddd": 0.2}
+"""Greys of the drawings -> how much of the page's ink they are, in the light as in the dark."""
+
+
+def page(title: str, stories: Sequence[Story]) -> str:
+    """The page as text. All text of the stories is escaped; drawings are ours and are taken as they are."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    numbers = count(1)
+
+    def drawn(figure: Figure) -> Any:
+        return jinja2.utils.markupsafe.Markup(themed(figure.svg, f"f{next(numbers)}-"))
+
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        title=title, stories=list(stories), version=__version__, drawn=drawn,
+        made=time.strftime("%Y-%m-%d %H:%M"),
+    )  # fmt: skip
+
+
+def themed(svg: str, prefix: str) -> str:
+    """A drawing for a page: greys follow its ink, the ground is clear, and ids are its own.
+
+    Its own roles and labels are taken away: the figure around it says what it shows.
+    """
+    svg = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>", "", svg)
+    svg = re.sub(r'\s(?:aria-[a-z]+|role)="[^"]*"', "", svg)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", svg)
+    svg = re.sub(r'(<rect width="\d+(?:\.\d+)?" height="\d+(?:\.\d+)?") fill="white"', r'\1 fill="none"', svg)
+    for grey, share in INK.items():
+        for what in ("fill", "stroke"):
+            svg = svg.replace(f'{what}="{grey}"', f'{what}="currentColor" {what}-opacity="{share}"')
+    return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

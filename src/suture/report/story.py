@@ -1,0 +1,130 @@
+"""What a report says, before it is a page: questions with answers, then sections of tables and figures."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from suture import spaces
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One of the questions that a reader comes with.   tone: good, care, bad or plain."""
+
+    question: str
+    answer: str
+    tone: str = "plain"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A table: its caption, its header, and rows of text."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A drawing as SVG text, what it shows to those who cannot see it, and a caption."""
+
+    svg: str
+    alt: str
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of the page.   folded: closed until it is asked for."""
+
+    title: str
+    text: Sequence[str] = ()
+    listings: Sequence[Listing] = ()
+    figures: Sequence[Figure] = ()
+    folded: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Story:
+    """What there is to say about one run or one log."""
+
+    title: str
+    answers: Sequence[Answer]
+    sections: Sequence[Section]
+
+
+def number(value: float | None) -> str:
+    """Four digits, without an exponent where that can be read."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def span(low: float | None, high: float | None) -> str:
+    """An interval."""
+    return "not known" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def plural(count: int, thing: str) -> str:
+    """'1 episode', '2,000 episodes'."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def what_the_data_was(summary: Mapping[str, Any]) -> Answer:
+    """The first question, from `data.summary.summarise`."""
+    errors, warnings = (
+        sum(finding["severity"] == severity for finding in summary["findings"])
+        for severity in ("error", "warning")
+    )
+    returns = summary["returns"]
+    size = f"{plural(summary['transitions'], 'step')} in {plural(summary['episodes'], 'episode')}."
+    earned = (
+        "It holds no rewards."
+        if returns["mean"] is None
+        else f"An episode earned {number(returns['mean'])} in the mean, "
+        f"{number(returns['min'])} at least and {number(returns['max'])} at most."
+    )
+    if errors:
+        said = f"{plural(errors, 'thing')} in it would make training wrong."
+    else:
+        said = f"{plural(warnings, 'warning')} below." if warnings else "Its audit found nothing to warn of."
+    tone = "bad" if errors else "care" if warnings else "good"
+    return Answer(question="What was the data?", answer=f"{size} {earned} {said}", tone=tone)
+
+
+def audit(summary: Mapping[str, Any]) -> Section:
+    """Everything that the gate saw."""
+    counts = [
+        (name.replace("_", " "), f"{summary[name]:,}")
+        for name in (
+            "transitions",
+            "episodes",
+            "terminated",
+            "truncated",
+            "unfinished",
+            "missing_next_observations",
+        )
+    ]
+    for name in ("observation", "action"):
+        space = spaces.from_json(summary[f"{name}_space"])
+        counts += [(f"{name} {path}".rstrip(), str(leaf)) for path, leaf in spaces.leaves_of(space).items()]
+    found = [(one["severity"], one["id"], f"{one['count']:,}", one["message"]) for one in summary["findings"]]
+    listings = [Listing(caption="What the log holds", header=("quantity", "value"), rows=counts)]
+    if found:
+        listings.append(
+            Listing(
+                caption="Findings, gravest first",
+                header=("severity", "finding", "count", "what and what to do"),
+                rows=found,
+            )
+        )
+    text = (
+        ()
+        if found
+        else (
+            "The audit looked for broken episodes, shifted or invented rows, ambiguous ends, "
+            "values that are not finite and actions out of bounds, and found none.",
+        )
+    )
+    return Section(title="The data and its audit", text=text, listings=listings)

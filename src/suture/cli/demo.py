@@ -20,7 +20,10 @@ from suture.data.formats import native
 from suture.envs.chain import STITCH_MAZE, certificate, make_stitch_log
 from suture.errors import RefusedInput
 from suture.evaluation.evaluate import evaluate
+from suture.evaluation.kept import keep
 from suture.evaluation.score import Evaluation
+from suture.report.make import make
+from suture.storage.atomic import write_file
 from suture.training.outcome import Outcome
 from suture.training.run import Run
 from suture.training.train import Watch, train
@@ -42,9 +45,14 @@ def run_demo(out: Path) -> int:
         if run.outcome is not Outcome.COMPLETED:
             return run.outcome.exit_code if run.outcome else 1
         results[algorithm.name] = evaluate(run, STITCH_MAZE, episodes=EPISODES)
+        keep(run.path, "played", STITCH_MAZE, STEPS, results[algorithm.name].to_json())
     _tell_results(console, results)
+    page = out / "report.html"
+    sources = [out / "iql", out / "bc", out / "log"]
+    write_file(page, make(sources, title="Stitching in a maze").encode(), point="report")
     seconds = time.monotonic() - began
-    console.print(f"\n{seconds:.0f} s. The log and both runs are in {out}; try:")
+    console.print(f"\n{seconds:.0f} s. The page that explains it: {page}")
+    console.print(f"The log and both runs are in {out}; try:")
     suture = "suture" if shutil.which("suture") else ".venv/bin/suture"
     console.print(f"  {suture} inspect {out / 'log'}")
     console.print(f"  {suture} evaluate {out / 'iql'} --env {STITCH_MAZE} --episodes 20")

@@ -106,5 +106,5 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 def _colour(alt: Any, names: list[str], *, title: str | None = None, legend: bool = True) -> Any:
     scale = alt.Scale(domain=names, range=[COLOURS[i % len(COLOURS)] for i in range(len(names))])
-    shown = alt.Legend(title=title) if legend else None
+    shown = alt.Legend(title=title) if legend and len(names) > 1 else None
     return alt.Color("name:N", scale=scale, legend=shown)

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from suture.data.dataset import Dataset
 
 SURE = 0.6
+KINDS = {
+    "imitation": "It looks like the work of one good behaviour: imitation may be all there is to gain.",
+    "mixed": "It looks like good and bad behaviour side by side.",
+    "heterogeneous": "It looks like pieces of good behaviour that no single episode joins.",
+    "random": "It looks like undirected behaviour.",
+    "insufficient": "It looks too small to learn from.",
+}
 
 
 def log_story(data: "Dataset", source: str, diagnosis: Mapping[str, Any] | None) -> Story:
@@ -45,7 +52,7 @@ def _diagnosed(found: Mapping[str, Any]) -> list[Answer]:
         Answer(
             question="What can be learned from it?",
             tone="plain",
-            answer=f"It looks {regime['label']}. " + " ".join(regime["reasons"][:2]),
+            answer=f"{KINDS[regime['label']]} " + " ".join(regime["reasons"][:2]),
         ),
         Answer(
             question="How sure is that?",

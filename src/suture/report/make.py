@@ -15,7 +15,9 @@ from suture.storage import manifest
 CLAIMS = "overestimation.json"
 
 
-def make(sources: Sequence[Path], *, schema: Any, reading: Any, title: str | None = None) -> str:
+def make(
+    sources: Sequence[Path], *, schema: Any = None, reading: Any = None, title: str | None = None
+) -> str:
     """The page about run folders, logs, and folders of `suture overestimation`, as text.
 
     Claims of an over-estimation study are shown with every run.
@@ -39,10 +41,10 @@ def _claims(path: Path) -> list[Claim]:
 
 
 def _log(source: Path, schema: Any, reading: Any) -> Story:
-    from suture.data.load import load
+    from suture.data.load import READING, load
     from suture.diagnosis.diagnose import diagnose
 
-    data = load(source, schema=schema, reading=reading, admit=False)
+    data = load(source, schema=schema, reading=reading or READING, admit=False)
     return log_story(data, source.name, None if data.errors else diagnose(data).to_json())
 
 

@@ -58,7 +58,7 @@ def run_story(path: Path, summary: Mapping[str, Any] | None, claims: Sequence[Cl
 
 def _learned(run: Any, groups: Sequence[Any]) -> Answer:
     seeds, steps = len(run) // max(1, len(groups)), run.recipe.settings.steps
-    what = (type(run.algorithm).__doc__ or "").strip().splitlines()[0].rstrip(".")
+    what = (type(run.algorithm).__doc__ or "").strip().splitlines()[0].partition(":")[0].rstrip(".")
     many = f", {plural(len(groups), 'setting')}" if len(groups) > 1 else ""
     outcome = run.outcome.name if run.outcome else "not ended"
     done = (

@@ -17,6 +17,7 @@ import suture
 import suture.testing
 from suture.algorithms.table import ALGORITHMS
 from suture.config import bounds_of, fields_of
+from suture.theory.table import examine
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("start.md", "logs.md", "runs.md")
@@ -91,6 +92,20 @@ def write_methods(folder: Path) -> None:
     (folder / "index.html").write_text(_page("Methods", index), encoding="utf-8")
 
 
+def write_theory(path: Path) -> None:
+    """The page of corrected statements, then every claim in full with what its check finds now."""
+    text = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
+    parts = ['<p><a href="suture.html">Suture</a></p>', to_html(text), "<h2>Every claim</h2>"]
+    for one in examine():
+        told = ((name, getattr(one.claim, name)) for name in ("statement", "conditions", "proof", "source"))
+        lines = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in told if text)
+        parts.append(
+            f"<h3>{one.claim.section} {html.escape(one.claim.claim)}: {one.claim.verdict}</h3>"
+            f"<dl>{lines}<dt>figure</dt><dd>{html.escape(one.found.figure)}</dd></dl>"
+        )
+    path.write_text(_page("The lecture, checked", "".join(parts)), encoding="utf-8")
+
+
 def _page(title: str, body: str) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -107,7 +122,8 @@ def main() -> None:
     pdoc.render.configure(show_source=False, search=True, footer_text=f"Suture {suture.__version__}")
     pdoc.pdoc("suture", "!suture.__main__", output_directory=ROOT / "site")
     write_methods(ROOT / "site" / "methods")
-    print("site/index.html, site/methods/index.html")
+    write_theory(ROOT / "site" / "theory.html")
+    print("site/index.html, site/methods/index.html, site/theory.html")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 from suture.algorithms.table import ALGORITHMS
+from suture.theory.table import CLAIMS
 
 BUILD = Path(__file__).resolve().parent.parent / "docs" / "build.py"
 
@@ -26,6 +29,24 @@ def test_every_method_has_a_page_of_its_text_and_fields(tmp_path: Path) -> None:
     assert "<h1" in iql, "the Markdown was rendered"
     assert "<code>expectile</code>" in iql, "and so were the fields"
     assert 'href="iql.html"' in (tmp_path / "index.html").read_text()
+
+
+def test_the_theory_s_page_has_the_corrected_statements_and_every_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = tuple(one for one in CLAIMS if one.section in ("3.1", "8.2"))
+    monkeypatch.setattr("suture.theory.table.CLAIMS", few)
+    script().write_theory(tmp_path / "theory.html")
+    page = (tmp_path / "theory.html").read_text()
+    assert "<td><code>alpha = eta</code></td>" in page, "the table was rendered"
+    assert page.count("<dt>proof</dt>") == len(few)
+    assert "exceeded 100 and 500 times" in page
+
+
+def test_the_theory_s_page_names_every_section_in_which_a_statement_is_false() -> None:
+    text = (BUILD.parent / "theory.md").read_text()
+    missing = {one.section for one in CLAIMS if one.verdict == "false" and f"\n| {one.section} |" not in text}
+    assert not missing
 
 
 def test_no_public_name_lacks_a_docstring() -> None:

@@ -17,6 +17,9 @@ from suture.errors import FormatError
 MOST = 2**31 - 1
 """Choices, or elements of an array, that a space may have."""
 
+LISTED = 6
+"""Dimensions whose bounds are printed one by one."""
+
 Array: TypeAlias = NDArray[Any]
 Tree: TypeAlias = Array | dict[str, Any]
 
@@ -39,11 +42,19 @@ class Box:
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
 
+    @property
+    def kind(self) -> str:
+        """'box[3] float32', without the bounds."""
+        return f"{'image' if self.is_image else 'box'}{list(self.shape)} {self.dtype}"
+
     def __str__(self) -> str:
-        bounds = ""
-        if self.low is not None and self.high is not None:
-            bounds = f" in [{min(self.low):g}, {max(self.high):g}]"
-        return f"{'image' if self.is_image else 'box'}{list(self.shape)} {self.dtype}{bounds}"
+        if self.low is None or self.high is None or not self.low:
+            return self.kind
+        bounds = [f"[{low:g}, {high:g}]" for low, high in zip(self.low, self.high, strict=True)]
+        if len(set(bounds)) == 1:
+            return f"{self.kind} in {bounds[0]}"
+        more = " x ..." if len(bounds) > LISTED else ""
+        return f"{self.kind} in {' x '.join(bounds[:LISTED])}{more}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +128,15 @@ def _whole(value: Any, *, least: int = 0) -> int:
     if type(value) is not int or not least <= value <= MOST:
         raise ValueError(f"{value!r:.40} where a whole number from {least} to {MOST} belongs")
     return value
+
+
+def signature(space: Space) -> str:
+    """A space in a line that does not change between versions, for the identity of stored state."""
+    if isinstance(space, Dict):
+        return "{" + ", ".join(f"{name}: {signature(inner)}" for name, inner in space.items) + "}"
+    if isinstance(space, Discrete) or space.low is None or space.high is None:
+        return str(space)
+    return f"{space.kind} in [{min(space.low):g}, {max(space.high):g}]"
 
 
 def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:

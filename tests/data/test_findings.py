@@ -3,7 +3,7 @@
 import pytest
 import tyro
 
-from suture.cli.options import ReadingOptions
+from suture.cli.options import ReadingOptions, prepared
 from suture.data.findings import option
 from suture.data.log import Reading
 
@@ -21,12 +21,17 @@ from suture.data.log import Reading
             "observed",
             '--action-bounds observed (in Python: Reading(action_bounds="observed"))',
         ),
+        (
+            "action_bounds",
+            ((0, 100), (-1.5, 1)),
+            "--action-bounds 0:100 -1.5:1 (in Python: Reading(action_bounds=((0, 100), (-1.5, 1))))",
+        ),
     ],
 )
 def test_an_option_works_as_it_is_said(name: str, value: object, said: str) -> None:
     assert option(name, value) == said
     typed = said.partition(" (in Python")[0].split()
-    assert tyro.cli(ReadingOptions, args=typed).reading == Reading(**{name: value})  # type: ignore[arg-type]
+    assert tyro.cli(ReadingOptions, args=prepared(typed)).reading == Reading(**{name: value})  # type: ignore[arg-type]
 
 
 def test_capitals_stand_for_what_is_to_be_filled_in() -> None:

@@ -22,9 +22,9 @@ from suture.cli.options import (
     ReadingOptions,
     Reads,
     arg,
-    one_by_one,
     options_of,
     parse_sweep,
+    prepared,
     show,
     value_of,
 )  # fmt: skip
@@ -110,9 +110,7 @@ def train(arguments: list[str]) -> int:
     ]
     command = dataclasses.make_dataclass("Train", [("data", DataPath), *fields])
     title = f"{(kind.__doc__ or '').strip()}\n\nOptions: the run, the algorithm, its settings, the log."
-    chosen: Any = tyro.cli(
-        command, prog=f"suture train {kind.name}", description=title, args=one_by_one(arguments[1:])
-    )
+    chosen: Any = tyro.cli(command, prog=f"suture train {kind.name}", description=title, args=arguments[1:])
     return _train(kind, chosen)
 
 
@@ -156,7 +154,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if arguments[0] not in COMMANDS:
         raise ConfigError(f"There is no command {arguments[0]!r}.{nearest(arguments[0], COMMANDS)}")
-    command = COMMANDS[arguments[0]]
+    command, arguments = COMMANDS[arguments[0]], prepared(arguments)
     if command is train:
         return train(arguments[1:])
     return tyro.cli(command, prog=f"suture {arguments[0]}", args=arguments[1:])

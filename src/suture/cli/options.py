@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from suture.config import bounds_of, fields_of, types_of
+from suture.data import bounds
 from suture.data.log import Ends, Reading
 from suture.errors import ConfigError
 
@@ -21,6 +22,14 @@ def arg(help: str, **more: Any) -> Any:
     return tyro.conf.arg(help=help, **more)
 
 
+def typed(metavar: str, parse: Callable[[str], Any]) -> Any:
+    """The annotation of an option whose one word is read by a function, which raises `ConfigError`."""
+    return tyro.constructors.PrimitiveConstructorSpec[Any](
+        nargs=1, metavar=metavar, instance_from_str=lambda words: parse(words[0]),
+        is_instance=lambda _: True, str_from_instance=lambda value: [str(value)],
+    )  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class ReadingOptions:
     """What you know about the log where its evidence is ambiguous or absent."""
@@ -29,8 +38,9 @@ class ReadingOptions:
     ends: Annotated[Ends | None, arg("what an end means for which the file gives no reason")] = None
     episode_length: Annotated[int | None, arg("rows per episode, for a log without any flag of ends")] = None
     action_bounds: Annotated[
-        tuple[float, float] | Literal["observed"] | None,
-        arg("bounds of every action dimension; 'observed' accepts what the log shows"),
+        bounds.Bounds | Literal["observed"] | None,
+        typed("LOW HIGH|LOW:HIGH ...|observed", bounds.parse),
+        arg("bounds: LOW HIGH of every action dimension, or LOW:HIGH of each; observed: what the log shows"),
     ] = None
     discrete: Annotated[bool | None, arg("whether actions are choices (True) or numbers (False)")] = None
     drop_duplicates: Annotated[Flag, arg("leave repeated episodes out")] = False
@@ -77,6 +87,28 @@ def _explain(field: "dataclasses.Field[Any]") -> str:
     details = [part for part in (bounds.unit, str(bounds)) if part]
     text += f" [{'; '.join(details)}]" if details else ""
     return text + (f" (source: {bounds.source})" if bounds.source else "")
+
+
+def prepared(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which options that take any number of values can be told from what follows them."""
+    return one_by_one(_bounds_together(arguments))
+
+
+def _bounds_together(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which the bounds after --action-bounds are one word: --action-bounds=0:100,0:1."""
+    joined, values = list[str](), list[str]()
+    for argument in (*arguments, ""):
+        if values and bounds.TYPED.fullmatch(argument):
+            values.append(argument)
+            continue
+        if values:
+            joined.append("=".join((values[0], ",".join(values[1:]))) if len(values) > 1 else values[0])
+            values = []
+        if argument in ("--action-bounds", "--action_bounds"):
+            values = [argument]
+        else:
+            joined.append(argument)
+    return joined[:-1]
 
 
 def one_by_one(arguments: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suture.data import bounds
 from suture.data.episodes import Episodes
 from suture.data.findings import Finding, at, option, share_of
 from suture.data.log import Reading
@@ -18,6 +19,9 @@ FEW_VALUES = 64
 NEAR = 0.99
 LEAVES_A_LITTLE = 1.5
 FAR = 5.0
+UNUSED = 0.05
+FEW_ROWS = 20
+FEW_LISTED = 6
 OBSERVED = f"pass {option('action_bounds', 'observed')} to accept the observed range"
 STATED = f"pass {option('action_bounds', ('LOW', 'HIGH'))}"
 
@@ -139,14 +143,49 @@ def _bounds(
     if reading.action_bounds == "observed":
         return observed
     if reading.action_bounds is not None:
-        low, high = (np.full(width, bound, np.float32) for bound in reading.action_bounds)
+        low, high = bounds.arrays(reading.action_bounds, width, "action_bounds")
     elif (stated := _stated(declared, width)) is not None:
         low, high = stated
     else:
         _find_scale(settled, observed, episodes, found, names)
         return _read_bounds(settled, observed, found)
+    _find_unused(observed, (low, high), len(flat), found, names)
     _find_outside(settled, low, high, flat.dtype, episodes, found, names)
     return low, high
+
+
+def _find_unused(
+    observed: tuple[Array, Array], stated: tuple[Array, Array], rows: int, found: list[Finding],
+    names: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Dimensions that move, but within a small part of their stated range: of another unit, it seems."""
+    used, width = observed[1] - observed[0], stated[1] - stated[0]
+    little = np.flatnonzero((used > 0) & (used < UNUSED * width))
+    if rows < FEW_ROWS or not len(little):
+        return
+    listed = ", ".join(
+        f"{_dimension(names, column)} ({observed[0][column]:.4g} to {observed[1][column]:.4g} of "
+        f"[{stated[0][column]:g}, {stated[1][column]:g}])"
+        for column in little[:FEW_LISTED]
+    ) + (" …" if len(little) > FEW_LISTED else "")
+    apart = _each_stated(observed) if len(used) > 1 else STATED
+    message = (
+        f"Actions use less than {UNUSED:.0%} of their stated range in {listed}: a policy is scaled "
+        f"over the whole of it. Where the range is another dimension's, {apart}; where it is right, nothing "
+        "need be done."
+    )
+    found.append(Finding(id="action-range-unused", severity="warning", count=len(little), message=message))
+
+
+def _each_stated(observed: tuple[Array, Array]) -> str:
+    """How to state bounds, dimension by dimension, with a guess from what was observed."""
+    guess: Any = bounds.guessed(*observed)
+    if not bounds.is_per_dimension(guess):
+        return STATED
+    if len(guess) > FEW_LISTED:
+        return f"pass {option('action_bounds', (('LOW', 'HIGH'),))}, one pair for each dimension in its order"
+    said = option("action_bounds", guess)
+    return f"state the bounds of each dimension: {said}, with the numbers that are true"
 
 
 def _stated(declared: Space | None, width: int) -> tuple[Array, Array] | None:
@@ -193,10 +232,12 @@ def _find_outside(
         return
     first = int(np.flatnonzero(rows)[0])
     column = int(np.flatnonzero(outside[first])[0])
+    alike = bool((low == low[0]).all() and (high == high[0]).all())
+    stated = STATED if alike or len(low) == 1 else _each_stated((action.min(0), action.max(0)))
     message = (
         f"Actions leave the declared bounds {_interval(low, high)} in {share_of(rows)} steps, first at "
         f"{episodes.place(first)} ({_dimension(names, column)}: {action[first, column]:.4g}). Rescale them, "
-        f"{STATED}, or {OBSERVED}."
+        f"{stated}, or {OBSERVED}."
     )
     found.append(at("actions-out-of-bounds", "error", rows, message))
 
@@ -225,7 +266,8 @@ def _find_scale(
         column = int(largest.argmax())
         message = (
             f"Action {_dimension(names, column)} reaches {largest[column]:.4g}, all others stay within [-1, "
-            f"1]: it looks scaled by mistake. Rescale it, {STATED}, or {OBSERVED}."
+            f"1]. Where it is of another unit, {_each_stated(observed)}, or {OBSERVED}; where it was scaled "
+            "by mistake, rescale it."
         )
         found.append(at("action-scale", "error", size[:, column] > 1, message))
 
@@ -258,6 +300,6 @@ def _read_bounds(action: Array, observed: tuple[Array, Array], found: list[Findi
 
 
 def _interval(low: Array, high: Array) -> str:
-    """'[-1, 1]', of the widest dimension where they differ."""
-    same = bool((low == low[0]).all() and (high == high[0]).all())
-    return f"[{low.min():g}, {high.max():g}]" + ("" if same else " (at the widest)")
+    """'[-1, 1]', or those of each dimension where they differ."""
+    space = Box((len(low),), low=tuple(map(float, low)), high=tuple(map(float, high)))
+    return str(space).partition(" in ")[2]

@@ -70,10 +70,20 @@ def many(count: int, thing: str) -> str:
 def option(name: str, value: object) -> str:
     """How to say a field of `Reading`: '--ends time-limit (in Python: Reading(ends="time-limit"))'.
 
-    Capitals stand for what the user fills in: option("action_bounds", ("LOW", "HIGH")).
+    Capitals stand for what the user fills in: option("action_bounds", ("LOW", "HIGH")). A tuple of pairs is
+    typed LOW:HIGH for each.
     """
     values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
-    typed = "" if value is True else "".join(f" {part}" for part in values)
-    parts = [f'"{part}"' if isinstance(part, str) and not part.isupper() else str(part) for part in values]
-    written = f"({', '.join(parts)})" if isinstance(value, tuple) else parts[0]
-    return f"--{name.replace('_', '-')}{typed} (in Python: Reading({name}={written}))"
+    typed = "" if value is True else "".join(f" {_typed(part)}" for part in values)
+    return f"--{name.replace('_', '-')}{typed} (in Python: Reading({name}={_written(value)}))"
+
+
+def _typed(value: object) -> str:
+    return ":".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        parts = [_written(part) for part in cast("tuple[object, ...]", value)]
+        return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+    return f'"{value}"' if isinstance(value, str) and not value.isupper() else str(value)

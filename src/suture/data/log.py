@@ -7,6 +7,8 @@ Arrays keep the dtype of the file and share one leading dimension, the rows, in 
 import dataclasses
 from typing import Any, Literal, TypeAlias
 
+from suture.data import bounds
+from suture.data.bounds import Bounds
 from suture.data.findings import Finding
 from suture.data.places import Names, Places
 from suture.errors import ConfigError
@@ -66,20 +68,20 @@ class Reading:
     ends: what an ambiguous end (`done`, `boundary`, a label that changes) means; "time-limit" also rereads
         `terminal` where all of them lie at one length.
     episode_length: the time limit: episodes are divided where they reach it, and truncated there.
-    action_bounds: (low, high) of every action dimension, or "observed" to accept the observed range.
+    action_bounds: (low, high) of every action dimension, or one such pair for each, ((0, 100), (0, 1)); or
+        "observed" to accept the observed range.
     discrete: whether actions are choices.
     drop_duplicates: leave repeated episodes out.
     """
 
     ends: Ends | None = None
     episode_length: int | None = None
-    action_bounds: tuple[float, float] | Literal["observed"] | None = None
+    action_bounds: Bounds | Literal["observed"] | None = None
     discrete: bool | None = None
     drop_duplicates: bool = False
 
     def __post_init__(self) -> None:
         if self.episode_length is not None and self.episode_length < 1:
             raise ConfigError(f"episode_length must be at least 1, found {self.episode_length}.")
-        bounds: Any = self.action_bounds
-        if isinstance(bounds, tuple) and not bounds[0] < bounds[1]:
-            raise ConfigError(f"action_bounds must be (low, high) with low < high, found {bounds}.")
+        if self.action_bounds not in (None, "observed"):
+            bounds.check(self.action_bounds, "action_bounds")

@@ -3,10 +3,12 @@
 run/
   config.json      the algorithm, its members and settings, and the behaviour that it was given
   dataset.json     fingerprint, spaces, names of columns, schema, split and scales of what it learned from
+  inspection.json  what suture inspect says of that log
   versions.json    packages and device
   metrics.jsonl    one object a line: step, member, seconds, updates_per_second, then the metrics
   checkpoints/     step-000000004000/ ...
   outcome.json     how it ended
+  evaluations/     what suture evaluate found
   lock             held by the one writer
 """
 
@@ -75,7 +77,7 @@ class Recipe:
     @property
     def identity(self) -> Identity:
         """What a checkpoint of this run must say it belongs to."""
-        spec = f"{self.observation} -> {self.action}"
+        spec = f"{spaces.signature(self.observation)} -> {spaces.signature(self.action)}"
         return Identity(algorithm=self.algorithm.name, members=len(self.sweep.members), spec=spec)
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from suture import config
 from suture.config import bounded
+from suture.data import bounds
 from suture.errors import ConfigError
 from suture.storage.atomic import write_file
 
@@ -32,7 +33,8 @@ class Schema:
     propensity: probability of the logged action under the policy that acted.
     action_probabilities: the whole distribution: one column of bracketed lists, or one column per action.
     columns: further columns to keep for splitting (an entity, a time).
-    action_bounds: the lowest and the highest value that every action dimension may take.
+    action_bounds: the lowest and the highest value that every action dimension may take, [low, high]; or a
+        list of one such pair for each, [[0, 100], [0, 1]].
 
     A column has one role, but that those in `columns`, and the order, may be observations as well. Raises
     `ConfigError` for anything else.
@@ -52,7 +54,7 @@ class Schema:
     propensity: str | None = None
     action_probabilities: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
-    action_bounds: tuple[float, ...] | None = None
+    action_bounds: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
         config.check(self)
@@ -64,10 +66,14 @@ class Schema:
         if self.action_type == "discrete" and len(self.action) > 1:
             raise ConfigError(f"Schema.action must be one column where actions are discrete: {self.action}.")
         self._check_roles()
-        bounds = self.action_bounds
-        if bounds is not None and (len(bounds) != 2 or not bounds[0] < bounds[1]):
-            raise ConfigError(f"Schema.action_bounds must be [low, high] with low < high, found {bounds}.")
-        if self.action_type == "discrete" and bounds is not None:
+        self._check_bounds()
+
+    def _check_bounds(self) -> None:
+        if self.action_bounds is None:
+            return
+        bounds.check(self.action_bounds, "Schema.action_bounds")
+        bounds.arrays(self.action_bounds, len(self.action), "Schema.action_bounds")
+        if self.action_type == "discrete":
             raise ConfigError(
                 "Schema.action_bounds is for continuous actions; remove it or change action_type."
             )

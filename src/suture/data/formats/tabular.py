@@ -15,6 +15,7 @@ import polars as pl
 
 from suture.config import nearest
 from suture.data.actions import MOST_CHOICES
+from suture.data.bounds import arrays
 from suture.data.findings import Finding, first_rows, many
 from suture.data.formats import arrange, guard
 from suture.data.formats.cells import Cells, Source, check_flags, empty_cells, groups, number
@@ -218,8 +219,8 @@ def _action_space(schema: Schema, columns: dict[str, Array], source: Source) -> 
     if schema.action_type == "continuous":
         if schema.action_bounds is None:
             return Box((action.shape[1],))
-        low, high = ((bound,) * action.shape[1] for bound in schema.action_bounds)
-        return Box((action.shape[1],), "float32", low, high)
+        low, high = arrays(schema.action_bounds, action.shape[1], "Schema.action_bounds")
+        return Box((action.shape[1],), "float32", tuple(map(float, low)), tuple(map(float, high)))
     wrong = ~((action[:, 0] >= 0) & (action[:, 0] < MAX_CHOICES) & (action[:, 0] % 1 == 0))
     if wrong.any():
         raise FormatError(

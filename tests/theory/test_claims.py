@@ -1,5 +1,6 @@
 """Every claim bears its verdict out, every equation of the lecture has one, and they are quick."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -69,6 +70,13 @@ def lecture(data_folder: Path) -> str:
 def test_the_numbers_bear_every_verdict_out(examined: tuple[Examined, ...]) -> None:
     odd = [(one.claim.section, one.claim.claim, one.found.figure) for one in examined if not one.found.agrees]
     assert not odd
+
+
+def test_every_claim_is_json_with_finite_numbers(examined: tuple[Examined, ...]) -> None:
+    for one in examined:
+        told = json.loads(json.dumps(one.to_json(), allow_nan=False))
+        assert told["agrees"] is True
+        assert told["numbers"]
 
 
 def test_every_equation_of_the_list_is_covered_by_a_claim_and_no_claim_covers_another() -> None:

@@ -21,7 +21,7 @@ from suture.theory import (
 from suture.theory.claim import Claim, Found, Plot
 
 MODULES = (
-    foundations, counterfactual, stitching, bounds, pessimism, constraints, weights, mmd, expectiles, duality,
+    foundations, duality, counterfactual, stitching, bounds, pessimism, constraints, weights, mmd, expectiles,
     amplification,
 )  # fmt: skip
 
@@ -55,7 +55,7 @@ class Examined:
         names = ("statement", "conditions", "proof", "source")
         numbers = {name: float(value) for name, value in self.found.numbers.items()}
         explained = {name: getattr(self.claim, name) for name in names}
-        return {**self.row(), **explained, "agrees": self.found.agrees, "numbers": numbers}
+        return {**self.row(), **explained, "agrees": bool(self.found.agrees), "numbers": numbers}
 
 
 def claims_of(section: str | None) -> tuple[Claim, ...]:

@@ -88,6 +88,46 @@ def test_windows_and_next_actions_end_where_steps_are_missing() -> None:
     assert known.tolist() == [1, 1, 0, 1, 1, 0, 1, 1, 0]
 
 
+def sparse(lengths: tuple[int, ...], reward: list[float], ended: tuple[int, ...]) -> Dataset:
+    """Episodes of a task that pays 0 or 1; those in `ended` reach their end, the others are cut."""
+    data, last = dataset_of(lengths), np.cumsum(lengths) - 1
+    terminated, truncated = np.zeros(len(data), bool), np.zeros(len(data), bool)
+    terminated[last[list(ended)]] = True
+    truncated[last] = ~terminated[last]
+    paid = np.asarray(reward, np.float32)
+    return dataclasses.replace(data, reward=paid, terminated=terminated, truncated=truncated)
+
+
+FAR = frozenset({"observation", "action", "reward", "return_to_go"})
+
+
+def returns_of(data: Dataset, discount: float, penalty: Any = None) -> np.ndarray:
+    """The column of a sparse preset, whose rewards are 10 r - 5."""
+    stage = stage_of(data, needs=FAR, reward_scale=10.0, reward_shift=-5.0)
+    stage = dataclasses.replace(stage, discount=discount, penalty=penalty)
+    return np.asarray(stage.everything().take(np.arange(len(data)))["return_to_go"])
+
+
+def test_a_failure_that_was_cut_is_worth_the_same_from_its_first_row_to_its_last() -> None:
+    """1,000 steps of -5 at discount 0.99: -500 everywhere, not -317 a hundred rows before the cut."""
+    failed = sparse((1000,), [0.0] * 1000, ended=())
+    np.testing.assert_allclose(returns_of(failed, 0.99), -500.0, rtol=1e-6)
+
+
+def test_only_cut_episodes_with_one_reward_go_on() -> None:
+    """A success that ended; a failure that ended; a cut one with two rewards; a cut one of one row."""
+    data = sparse((2, 2, 2, 1, 2), [0, 1, 0, 0, 0, 1, 0, 0, 0], ended=(0, 1))
+    expected = [-5 + 0.5 * 5, 5, -5 - 0.5 * 5, -5, -5 + 0.5 * 5, 5, -5, -10, -10]
+    np.testing.assert_allclose(returns_of(data, 0.5), expected, rtol=1e-6)
+    cut = sparse((2,), [0, 0], ended=())
+    np.testing.assert_allclose(returns_of(cut, 1.0), [-10, -5], rtol=1e-6)  # there is no such sum
+
+
+def test_what_lowers_the_rewards_of_a_failure_goes_on_too() -> None:
+    data, penalty = sparse((2,), [0, 0], ended=()), np.array([0.5, 1.5], np.float32)
+    np.testing.assert_allclose(returns_of(data, 0.5, penalty), [-5.5 - 3.25 - 3, -6.5 - 6], rtol=1e-6)
+
+
 @pytest.mark.parametrize("make", [lambda: dataset_of((9, 8)), mixed], ids=["vector", "mixed"])
 def test_streamed_rows_equal_resident_rows(make: Any) -> None:
     """Repeated and unordered positions, in two dimensions (members x steps)."""

@@ -48,7 +48,8 @@ class Batch(eqx.Module):
         After n steps: their discounted rewards are `reward`, and `discount` holds the other n - 1 factors.
     next_observation: known wherever discount is not 0.
     next_action: what the log did next, where next_action_known is 1; anything where it is 0.
-    return_to_go: discounted sum of the recorded rewards from this row on.
+    return_to_go: discounted sum of the recorded rewards from this row on; an episode that was cut and paid
+        the same all along is taken to go on like that.
     known: (batch, window) of an algorithm that keeps the window dimension: 1 where a row was recorded.
     """
 

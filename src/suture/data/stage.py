@@ -15,7 +15,7 @@ import numpy as np
 from suture import spaces
 from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
-from suture.data.returns import returns_to_go
+from suture.data.returns import effective_horizon, monotonous, returns_to_go
 from suture.spaces import Array as HostArray
 
 
@@ -213,9 +213,17 @@ class Stage:
 
     @functools.cached_property
     def _returns(self) -> HostArray:
-        return returns_to_go(self._rewards(slice(None)), self.dataset.episode_start, self.discount).astype(
-            np.float32
-        )
+        """Where an episode was cut and paid the same all along, it is taken to go on like that for ever.
+
+        Source: Nakamoto et al. 2023 (arXiv:2303.05479), the authors' code (for failures in sparse tasks).
+        """
+        data, reward = self.dataset, self._rewards(slice(None))
+        start, after = data.episode_start, None
+        if self.discount < 1:
+            going_on = monotonous(np.asarray(data.reward), data.truncated, start)
+            mean = np.add.reduceat(reward, start[:-1], dtype=np.float64) / data.lengths
+            after = going_on * mean * effective_horizon(self.discount)
+        return returns_to_go(reward, start, self.discount, after).astype(np.float32)
 
     @functools.cached_property
     def _following(self) -> HostArray:

@@ -24,7 +24,10 @@ INSPECT = {
     "transitions", "episodes", "terminated", "truncated", "unfinished", "missing_next_observations",
     "observation_space", "action_space", "returns", "findings",
 }  # fmt: skip
-EVALUATE = {"environment", "seed", "members", "episodes", "mean", "standard_error", "interval", "per_member"}
+EVALUATE = {
+    "environment", "seed", "members", "episodes", "mean", "standard_error", "interval", "settings",
+    "per_member",
+}  # fmt: skip
 
 
 class Still(gymnasium.Env[Any, Any]):

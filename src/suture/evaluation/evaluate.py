@@ -1,5 +1,6 @@
 """Evaluate all members of a run in one environment."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -30,7 +31,8 @@ def evaluate(
     def act(observations: Any) -> Array:
         return policies.act(observations, sample=sample, seed=(seed * 1_000_003 + next(calls)) % 2**32)
 
-    return rollout(
+    played = rollout(
         act, environment, episodes=episodes, seed=seed, environments=environments, members=len(policies),
         chunk=policies.chunk, expected=(policies.observation_space, policies.action_space),
     )  # fmt: skip
+    return dataclasses.replace(played, described=tuple(run.members))

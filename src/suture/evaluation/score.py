@@ -1,6 +1,7 @@
 """What an evaluation says: returns, their uncertainty, and the normalised score where one is defined."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ class Evaluation:
     any step, (M, E), or None where the environment does not say.
     discounted: what a critic estimates of each episode, (M, E), where it was asked for.
     starts: the first observations, tree of (E, ...).
+    described: seed and swept values of each member, where a run was played.
     """
 
     environment: str
@@ -80,6 +82,7 @@ class Evaluation:
     successes: Array | None = None
     discounted: Array | None = None
     starts: Tree | None = None
+    described: tuple[dict[str, Any], ...] = ()
 
     @property
     def mean(self) -> Array:
@@ -97,13 +100,23 @@ class Evaluation:
         return self.mean[:, None] + np.array([-1.0, 1.0]) * half_width(self.returns)[:, None]
 
     @property
+    def settings(self) -> list[tuple[dict[str, Any], list[int]]]:
+        """The settings of a sweep, each with its members, which differ in the seed alone."""
+        return grouped(self.described or [{} for _ in self.returns])
+
+    @property
     def overall(self) -> tuple[float, float, float]:
-        """Mean over members, its standard error, and half the width of its 95 % interval.
+        """`summed_up` over all members; NaN where they are of different settings, which are not pooled."""
+        together = len(self.settings) == 1
+        return self.summed_up(list(range(len(self.returns)))) if together else (np.nan, np.nan, np.nan)
+
+    def summed_up(self, members: list[int]) -> tuple[float, float, float]:
+        """Mean over some members, its standard error, and half the width of its 95 % interval.
 
         The sample is the members; for one member it is its episodes, which say how well this policy is
         known and nothing about other training seeds. NaN where the sample is one value.
         """
-        sample = self.mean if len(self.returns) > 1 else self.returns[0]
+        sample = self.mean[members] if len(members) > 1 else self.returns[members[0]]
         return float(sample.mean()), float(standard_error(sample)), float(half_width(sample))
 
     @property
@@ -112,8 +125,12 @@ class Evaluation:
         return normalised(self.mean, self.environment)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON-able values; a number that is not defined is None."""
-        mean, error, half = self.overall
+        """All of it as JSON-able values; a number that is not defined is None.
+
+        `mean`, `standard_error` and `interval` are over all members, and None where their settings differ;
+        `settings` has them setting by setting.
+        """
+        overall = self.overall
         members = {
             "mean": self.mean, "standard_error": self.standard_error, "interval": self.interval,
             "score": self.score, "clipped": self.clipped,
@@ -125,11 +142,30 @@ class Evaluation:
             "seed": self.seed,
             "members": int(self.returns.shape[0]),
             "episodes": int(self.returns.shape[1]),
-            "mean": mean,
-            "standard_error": _defined(error),
-            "interval": [_defined(mean - half), _defined(mean + half)],
+            **_summary(overall),
+            "settings": [
+                {"setting": setting, "members": members, **_summary(self.summed_up(members))}
+                for setting, members in self.settings
+            ],
             "per_member": {name: _defined(value) for name, value in members.items()},
         }
+
+
+def grouped(members: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[int]]]:
+    """The different settings among members, without their seeds, each with the members that have it."""
+    groups: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+    for index, member in enumerate(members):
+        key = tuple((name, value) for name, value in member.items() if name != "seed")
+        groups.setdefault(key, []).append(index)
+    return [(dict(key), indices) for key, indices in groups.items()]
+
+
+def _summary(values: tuple[float, float, float]) -> dict[str, Any]:
+    mean, error, half = values
+    return {
+        "mean": _defined(mean), "standard_error": _defined(error),
+        "interval": [_defined(mean - half), _defined(mean + half)],
+    }  # fmt: skip
 
 
 def _defined(value: Any) -> Any:

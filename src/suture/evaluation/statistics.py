@@ -13,9 +13,12 @@ import numpy as np
 from suture.spaces import Array
 
 Statistic: TypeAlias = Callable[[Array], Array]
+Interval: TypeAlias = tuple[float, float] | tuple[None, None]
 Which: TypeAlias = Literal["last", "best", "average"]
 RESAMPLES = 2_000
 LEVEL = 0.95
+FEWEST = 3
+"""Seeds of a setting below which nothing is said of other seeds: neither an interval nor a probability."""
 
 
 def mean(values: Array) -> Array:
@@ -66,6 +69,14 @@ def probability_of_improvement(one: Array, other: Array) -> float:
     return float(((a > b) + 0.5 * (a == b)).mean())
 
 
+def too_few(seeds: int) -> str:
+    """Why nothing is said of other training seeds."""
+    return (
+        f"{seeds} seed{'' if seeds == 1 else 's'} a setting: intervals and P(better) need at least {FEWEST}, "
+        f"for they say what other training seeds would earn. Train with --seeds {FEWEST} or more."
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Standing:
     """What one setting of a sweep earned.
@@ -73,17 +84,19 @@ class Standing:
     setting: the swept fields.   checkpoint: "last" is what a user deploys; "best" was chosen by these very
     returns and flatters; "average" is the mean over checkpoints.
     mean, interquartile_mean: over seeds, with 95 % bootstrap intervals.
-    improvement: probability that a seed of this setting beats a seed of the first setting, in (0, 1).
+    improvement: probability that a seed of this setting beats a seed of the first setting, from 0 to 1.
+    left_out: why there are no intervals and no improvement (both are None); None where there are.
     """
 
     setting: dict[str, float]
     checkpoint: Which
     seeds: int
     mean: float
-    mean_interval: tuple[float, float]
+    mean_interval: Interval
     interquartile_mean: float
-    interquartile_interval: tuple[float, float]
+    interquartile_interval: Interval
     improvement: float | None
+    left_out: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

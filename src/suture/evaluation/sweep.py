@@ -5,6 +5,7 @@ import numpy as np
 from suture.envs.make import Make
 from suture.evaluation import statistics
 from suture.evaluation.evaluate import evaluate
+from suture.evaluation.score import grouped
 from suture.evaluation.statistics import Standing, Which
 from suture.spaces import Array
 from suture.training.run import Run
@@ -34,11 +35,7 @@ def compare(
 
 def settings(run: Run) -> list[tuple[dict[str, float], list[int]]]:
     """The swept settings of a run, each with its members (which differ in the seed alone)."""
-    groups: dict[tuple[tuple[str, float], ...], list[int]] = {}
-    for index, member in enumerate(run.members):
-        key = tuple((name, value) for name, value in member.items() if name != "seed")
-        groups.setdefault(key, []).append(index)
-    return [(dict(key), members) for key, members in groups.items()]
+    return grouped(run.members)
 
 
 def _at(which: Which, returns: Array) -> Array:
@@ -52,10 +49,15 @@ def _at(which: Which, returns: Array) -> Array:
 
 def _standing(setting: dict[str, float], which: Which, earned: Array, first: Array | None) -> Standing:
     iqm = statistics.interquartile_mean
+    enough = len(earned) >= statistics.FEWEST and (first is None or len(first) >= statistics.FEWEST)
+    nothing = None, None
     return Standing(
-        setting=setting, checkpoint=which, seeds=len(earned),
-        mean=float(earned.mean()), mean_interval=statistics.interval(statistics.mean, earned),
+        setting=setting, checkpoint=which, seeds=len(earned), mean=float(earned.mean()),
+        mean_interval=statistics.interval(statistics.mean, earned) if enough else nothing,
         interquartile_mean=float(iqm(earned.mean(1))),
-        interquartile_interval=statistics.interval(iqm, earned),
-        improvement=None if first is None else statistics.probability_of_improvement(earned, first),
+        interquartile_interval=statistics.interval(iqm, earned) if enough else nothing,
+        improvement=(
+            statistics.probability_of_improvement(earned, first) if enough and first is not None else None
+        ),
+        left_out=None if enough else statistics.too_few(len(earned)),
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """Evaluations as tables and plots: member by member, and setting by setting of a sweep."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from suture.evaluation.score import Evaluation
-from suture.evaluation.statistics import Standing
+from suture.evaluation.statistics import Interval, Standing
 from suture.report.figures import intervals
 
 
@@ -25,23 +26,29 @@ def render(evaluation: Evaluation, members: list[dict[str, Any]]) -> RenderableT
         low, high = intervals[index]
         mean, error = evaluation.mean[index], evaluation.standard_error[index]
         table.add_row(name, f"{mean:.2f}", f"{error:.2f}", f"{low:.2f} to {high:.2f}")
-    if len(members) > 1:
-        mean, error, half = evaluation.overall
+    settings = evaluation.settings
+    if len(settings) < len(members):  # members of one setting differ in the seed alone: these are pooled
         table.add_section()
-        table.add_row("all members", f"{mean:.2f}", f"{error:.2f}", f"{mean - half:.2f} to {mean + half:.2f}")
+        for setting, own in settings:
+            mean, error, half = evaluation.summed_up(own)
+            seeds = f"{_named(setting)}: {len(own)} seeds" if len(settings) > 1 else "all members"
+            table.add_row(seeds, f"{mean:.2f}", f"{error:.2f}", f"{mean - half:.2f} to {mean + half:.2f}")
     return table
 
 
 def render_standings(standings: list[Standing], environment: str) -> RenderableType:
     """Settings of a sweep, at the last, the best and the average checkpoint."""
-    seeds = standings[0].seeds
+    seeds, left_out = standings[0].seeds, standings[0].left_out
+    said = "" if left_out else ", 95 % bootstrap intervals"
+    meaning = left_out or "P(better): probability that a seed beats one of the first setting."
     table = Table(
-        title=f"{environment}: {seeds} seeds a setting, undiscounted return, 95 % bootstrap intervals",
+        title=f"{environment}: {seeds} seed{'' if seeds == 1 else 's'} a setting, undiscounted return{said}",
         title_justify="left", box=box.SIMPLE_HEAD,
-        caption='"best" was chosen by these returns and flatters; "last" is what is deployed. P(better): '
-        "probability that a seed beats one of the first setting.", caption_justify="left",
+        caption=f'"best" was chosen by these returns and flatters; "last" is what is deployed. {meaning}',
+        caption_justify="left",
     )  # fmt: skip
-    for column in ("checkpoint", "setting", "mean", "interquartile mean", "P(better)"):
+    columns = ("checkpoint", "setting", "mean", "interquartile mean", *(() if left_out else ("P(better)",)))
+    for column in columns:
         table.add_column(column, justify="left" if column in ("checkpoint", "setting") else "right")
     for previous, one in zip([None, *standings], standings, strict=False):
         if previous is not None and previous.checkpoint != one.checkpoint:
@@ -49,29 +56,42 @@ def render_standings(standings: list[Standing], environment: str) -> RenderableT
         better = "" if one.improvement is None else f"{one.improvement:.2f}"
         table.add_row(
             one.checkpoint, setting_name(one), _with_interval(one.mean, one.mean_interval),
-            _with_interval(one.interquartile_mean, one.interquartile_interval), better,
+            _with_interval(one.interquartile_mean, one.interquartile_interval),
+            *(() if left_out else (better,)),
         )  # fmt: skip
     return table
 
 
 def setting_name(standing: Standing) -> str:
     """'expectile 0.7, inverse_temperature 3'."""
-    return ", ".join(f"{name} {value:g}" for name, value in standing.setting.items()) or "as configured"
+    return _named(standing.setting)
+
+
+def _named(setting: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in setting.items()) or "as configured"
 
 
 def draw_standings(standings: list[Standing], environment: str, *, algorithm: str) -> str:
     """The settings at the last checkpoint, as SVG text."""
     rows = [
-        {"name": setting_name(one), "mean": one.mean,
-         "low": one.mean_interval[0], "high": one.mean_interval[1]}
+        {"name": setting_name(one), "mean": one.mean, **_ends(one)}
         for one in standings if one.checkpoint == "last"
     ]  # fmt: skip
-    seeds = standings[0].seeds
+    seeds, left_out = standings[0].seeds, standings[0].left_out
+    said = "too few for intervals" if left_out else "with 95 % bootstrap interval"
     return intervals(
         rows, title=f"{algorithm} in {environment}", value="undiscounted return", label="setting",
-        subtitle=f"Mean over {seeds} seeds at the last checkpoint, with 95 % bootstrap interval",
+        subtitle=f"Mean over {seeds} seed{'' if seeds == 1 else 's'} at the last checkpoint, {said}",
     )  # fmt: skip
 
 
-def _with_interval(value: float, interval: tuple[float, float]) -> str:
+def _ends(one: Standing) -> dict[str, float]:
+    """Where its line begins and ends: a point where there is no interval."""
+    low, high = one.mean_interval
+    return {"low": one.mean if low is None else low, "high": one.mean if high is None else high}
+
+
+def _with_interval(value: float, interval: Interval) -> str:
+    if interval[0] is None:
+        return f"{value:.4g}"
     return f"{value:.4g} ({interval[0]:.4g} to {interval[1]:.4g})"

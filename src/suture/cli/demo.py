@@ -17,18 +17,31 @@ from suture.cli.progress import Bar
 from suture.data.build import build
 from suture.data.dataset import Dataset
 from suture.data.formats import native
-from suture.envs.chain import STITCH_MAZE, certificate, make_stitch_log
+from suture.envs.chain import (
+    ARM,
+    CORRIDOR,
+    HORIZON,
+    PLACES,
+    STITCH_MAZE,
+    certificate,
+    make_stitch_log,
+    move,
+    scatter,
+    within,
+)  # fmt: skip
 from suture.errors import RefusedInput
 from suture.evaluation.evaluate import evaluate
 from suture.evaluation.kept import keep
 from suture.evaluation.score import Evaluation
+from suture.report.figures import paths
 from suture.report.make import make
+from suture.report.story import Answer, Figure, Story
 from suture.storage.atomic import write_file
 from suture.training.outcome import Outcome
-from suture.training.run import Run
+from suture.training.run import Run, open_run
 from suture.training.train import Watch, train
 
-LOGGED, SEEDS, STEPS, EPISODES = 1_000, 3, 5_000, 100
+LOGGED, SEEDS, STEPS, EPISODES, DRAWN = 1_000, 3, 5_000, 100, 30
 
 
 def run_demo(out: Path) -> int:
@@ -48,8 +61,8 @@ def run_demo(out: Path) -> int:
         keep(run.path, "played", STITCH_MAZE, STEPS, results[algorithm.name].to_json())
     _tell_results(console, results)
     page = out / "report.html"
-    sources = [out / "iql", out / "bc", out / "log"]
-    write_file(page, make(sources, title="Stitching in a maze").encode(), point="report")
+    sources, first = [out / "iql", out / "bc", out / "log"], _explained(data, out, results)
+    write_file(page, make(sources, title="Stitching in a maze", first=[first]).encode(), point="report")
     seconds = time.monotonic() - began
     console.print(f"\n{seconds:.0f} s. The page that explains it: {page}")
     console.print(f"The log and both runs are in {out}; try:")
@@ -57,6 +70,63 @@ def run_demo(out: Path) -> int:
     console.print(f"  {suture} inspect {out / 'log'}")
     console.print(f"  {suture} evaluate {out / 'iql'} --env {STITCH_MAZE} --episodes 20")
     return 0
+
+
+def _explained(data: Dataset, out: Path, results: dict[str, Evaluation]) -> Story:
+    """The first part of the page: what the log shows, what each method makes of it."""
+    proof = certificate(data)
+    rows = [row for kind in (False, True) for row in _logged(data, reaching=kind)]
+    for name in ("bc", "iql"):
+        rows += _played(open_run(out / name), f"What {name} does")
+    ground = [
+        {"x": -wide, "x2": wide, "y": -high, "y2": high} for wide, high in ((ARM, CORRIDOR), (CORRIDOR, ARM))
+    ]
+    labels = [{"x": x, "y": y, "text": name} for name, (x, y) in PLACES.items() if name in ("start", "goal")]
+    rates = {name: f"{np.asarray(one.returns).mean():.0%}" for name, one in results.items()}
+    figure = Figure(
+        svg=paths(rows, title="", subtitle="", panel="whose paths", ground=ground, labels=labels),
+        alt="Two corridors cross. Logged paths go from the start in the west to the south, or from the north "
+        "to the goal in the east. bc goes south as the log does; iql turns east at the crossing.",
+        caption="Thirty paths each. Grey is where one can walk.",
+    )
+    told = (
+        ("What was the data?", f"{proof['episodes']:,} episodes. {proof['from_start']:,} begin at the start, "
+         f"none of which reaches the goal; {proof['reaching_goal']:,} reach it, from elsewhere."),
+        ("What was learned?", f"Imitation (bc) reaches the goal in {rates['bc']} of its episodes, implicit "
+         f"Q-learning (iql) in {rates['iql']}: it joined halves that no episode shows together."),
+        ("How sure are we?", f"{SEEDS} seeds each, {EPISODES} episodes a seed, played from the start."),
+        ("What to do next?", "suture inspect LOG --deep says whether your log holds pieces to be joined."),
+    )  # fmt: skip
+    answers = [Answer(question=question, answer=answer) for question, answer in told]
+    return Story(title="What this shows", answers=answers, figures=(figure,))
+
+
+def _logged(data: Dataset, *, reaching: bool) -> list[dict[str, Any]]:
+    """Thirty episodes of one kind, as rows of a drawing."""
+    seen, after = np.asarray(data.observation), np.asarray(data.next_observation)
+    arrived = np.bincount(data.episode_index, within("goal", after), data.episodes) > 0
+    panel = "Logged: reach the goal" if reaching else "Logged: from the start"
+    return [
+        {"panel": panel, "path": int(episode), "step": step, "x": float(x), "y": float(y)}
+        for episode in np.flatnonzero(arrived == reaching)[:DRAWN]
+        for step, (x, y) in enumerate(seen[data.episode_index == episode])
+    ]
+
+
+def _played(run: Run, panel: str) -> list[dict[str, Any]]:
+    """Thirty episodes of the first seed's policy from the start, as rows of a drawing."""
+    generator, rows = np.random.default_rng(0), list[dict[str, Any]]()
+    position, going = scatter("start", generator, DRAWN), np.ones(DRAWN, bool)
+    for step in range(HORIZON):
+        rows += [
+            {"panel": panel, "path": int(path), "step": step,
+             "x": float(position[path, 0]), "y": float(position[path, 1])}
+            for path in np.flatnonzero(going)
+        ]  # fmt: skip
+        going &= ~within("goal", position)
+        action = run.policy.act(position.astype(np.float32))
+        position = move(position, action, generator.standard_normal(position.shape))
+    return rows
 
 
 def _free(out: Path) -> Path:

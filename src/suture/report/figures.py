@@ -77,17 +77,42 @@ def histogram(values: Any, *, title: str, value: str, bins: int = 40) -> str:
     return svg(_titled(alt, bars, title, "").properties(height=HEIGHT))
 
 
+def paths(rows: Rows, *, title: str, subtitle: str, panel: str, ground: Rows = (), labels: Rows = ()) -> str:
+    """Paths in a plane, side by side.
+
+    rows: objects with `panel`, `path`, `step`, `x`, `y`.   panel: what the panels are.
+    ground: rectangles `x`, `x2`, `y`, `y2` behind every panel.   labels: texts `x`, `y`, `text` upon it.
+    """
+    alt = _altair()
+    names = list(dict.fromkeys(row["panel"] for row in rows))
+    bare = alt.Axis(labels=False, ticks=False, grid=False, domain=False, title=None)
+    x, y = alt.X("x:Q", axis=bare), alt.Y("y:Q", axis=bare)
+    panels = list[Any]()
+    for number, name in enumerate(names):
+        own = [row for row in rows if row["panel"] == name]
+        lines = alt.Chart(alt.Data(values=own)).mark_line(opacity=0.35, color=COLOURS[number])
+        lines = lines.encode(x=x, y=y, detail="path:N", order="step:Q")
+        floor = alt.Chart(alt.Data(values=list(ground))).mark_rect(color="#e6e6e6", opacity=1)
+        floor = floor.encode(x=x, x2="x2:Q", y=y, y2="y2:Q")
+        names_of_places = alt.Chart(alt.Data(values=list(labels))).mark_text(fontWeight="bold", fontSize=12)
+        names_of_places = names_of_places.encode(x=x, y=y, text="text:N")
+        panels.append((floor + lines + names_of_places).properties(title=name, width=200, height=200))
+    whole = alt.hconcat(*panels).properties(title=alt.Title(title, subtitle=_wrapped(subtitle)))
+    return svg(whole, sized=False)
+
+
 def _altair() -> Any:
     import altair
 
     return altair
 
 
-def svg(chart: Any) -> str:
-    """A chart as SVG text."""
+def svg(chart: Any, *, sized: bool = True) -> str:
+    """A chart as SVG text.   sized: give it the usual width."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(chart.properties(width=WIDTH, config=CONFIG).to_dict())
+    chart = chart.properties(width=WIDTH) if sized else chart
+    return vl_convert.vegalite_to_svg(chart.properties(config=CONFIG).to_dict())
 
 
 def _titled(alt: Any, chart: Any, title: str, subtitle: str) -> Any:

@@ -16,17 +16,23 @@ CLAIMS = "overestimation.json"
 
 
 def make(
-    sources: Sequence[Path], *, schema: Any = None, reading: Any = None, title: str | None = None
+    sources: Sequence[Path],
+    *,
+    schema: Any = None,
+    reading: Any = None,
+    title: str | None = None,
+    first: Sequence[Story] = (),
 ) -> str:
     """The page about run folders, logs, and folders of `suture overestimation`, as text.
 
+    first: stories of your own, that the page begins with.
     Claims of an over-estimation study are shown with every run.
     Raises SutureError for what is none of these.
     """
     claims = [
         claim for source in sources if (source / CLAIMS).is_file() for claim in _claims(source / CLAIMS)
     ]
-    stories = list[Story]()
+    stories = list(first)
     for source in sources:
         if (source / "config.json").is_file():
             stories.append(run_story(source, _summary(source), claims))

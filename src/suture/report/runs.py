@@ -153,6 +153,12 @@ def _next(run: Any, evaluations: Sequence[Mapping[str, Any]], summary: Mapping[s
             answer=f"It is not shown to differ from the log's mean episode ({number(behaved)}): "
             f"more seeds or episodes would tell.",
         )
+    if played:
+        return Answer(
+            question=question,
+            tone="care",
+            answer="Compare it with what the log's behaviour earns in the same place, then try it with care.",
+        )
     refused = bool(estimated and any(one["refused"] for one in estimated["estimates"]))
     advice = (
         "Do not deploy it on this evidence: do what the refusal says, and evaluate again."

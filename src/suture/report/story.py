@@ -47,11 +47,12 @@ class Section:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Story:
-    """What there is to say about one run or one log."""
+    """What there is to say about one run or one log.   figures: shown at once, below the answers."""
 
     title: str
     answers: Sequence[Answer]
-    sections: Sequence[Section]
+    sections: Sequence[Section] = ()
+    figures: Sequence[Figure] = ()
 
 
 def number(value: float | None) -> str:

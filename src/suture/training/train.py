@@ -18,6 +18,7 @@ from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
 from suture.data.split import TrainPart, split
 from suture.data.stage import Stage
+from suture.data.summary import summarise
 from suture.errors import ConfigError, FormatError, RunMismatch, StorageError
 from suture.storage import atomic, manifest
 from suture.storage.lock import Lock
@@ -27,6 +28,7 @@ from suture.training.feed import Feed, Resident, Streamed
 from suture.training.guard import Failure
 from suture.training.loop import Hooks, Loop, Result
 from suture.training.outcome import Outcome
+from suture.training.preparation import require_learning
 from suture.training.program import Program, State
 from suture.training.run import Recipe, Run, read_recipe, write_json
 from suture.training.same import require_folder, require_same
@@ -70,9 +72,10 @@ def train(
     changes: fields of Settings, such as steps=100_000 or normalise="none".
     """
     sweep = algorithm if isinstance(algorithm, Sweep) else Sweep(algorithm, seeds=seeds, seed=seed)
-    settings = replace(settings or Settings(), **changes)
+    settings, watch = replace(settings or Settings(), **changes), watch or Watch()
     path = Path(out) if out is not None else default_folder(sweep.algorithm.name, resume=resume)
-    require_folder(path, sweep.algorithm.name, resume=resume)
+    if not require_folder(path, sweep.algorithm.name, resume=resume):
+        require_learning(sweep.algorithm, settings.steps, adopted=behaviour is not None, say=watch.say)
     device.use_compilation_cache()
     parts = split(data.admit(), fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
     sweep.algorithm.require(parts.train.dataset)
@@ -86,7 +89,7 @@ def train(
         recipe = dataclasses.replace(recipe, behaviour=clone.identity())
     atomic.make_folder(path)
     with Lock(path / "lock"):
-        trainer = _Trainer(recipe, parts.train, path, watch or Watch(), clone, counts)
+        trainer = _Trainer(recipe, parts.train, path, watch, clone, counts, summarise(data))
         return trainer.train(resume, same_device)
 
 
@@ -139,9 +142,9 @@ class _Trainer:
 
     def __init__(
         self, recipe: Recipe, part: TrainPart, path: Path, watch: Watch, clone: Clone | None,
-        counts: Counts | None,
+        counts: Counts | None, summary: dict[str, Any],
     ):  # fmt: skip
-        self.recipe, self.path, self.watch, self.clone = recipe, path, watch, clone
+        self.recipe, self.path, self.watch, self.clone, self.summary = recipe, path, watch, clone, summary
         self.members = recipe.sweep.members
         self.stage = Stage(
             dataset=part.dataset, normaliser=recipe.normaliser, needs=recipe.algorithm.needs,
@@ -206,6 +209,7 @@ class _Trainer:
         atomic.make_folder(self.path / "checkpoints")
         write_json(self.path / "versions.json", device.describe())
         write_json(self.path / "dataset.json", self.recipe.dataset_json())
+        write_json(self.path / "inspection.json", self.summary)
         write_json(self.path / "config.json", self.recipe.config_json())
 
     def _resume(self, same_device: bool) -> tuple[int, State | None, tuple[Failure, ...]]:

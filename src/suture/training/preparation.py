@@ -1,0 +1,37 @@
+"""Whether a run is long enough for more than what its first updates prepare."""
+
+from collections.abc import Callable
+from typing import Any
+
+from suture.algorithms.base import Algorithm
+from suture.errors import ConfigError
+
+SHARE = 0.5
+
+
+def require_learning(
+    algorithm: Algorithm[Any], steps: int, *, adopted: bool, say: Callable[[str], None]
+) -> None:
+    """Refuse a run that would end before its policy began to learn; say where preparation takes over half.
+
+    steps: of the whole run.   adopted: a finished model of the behaviour is given, so that none is fitted.
+    """
+    preparing = {
+        name: int(getattr(algorithm, name))
+        for name, idle in algorithm.preparation.items()
+        if not (idle and adopted)
+    }
+    fitting = sum(count for name, count in preparing.items() if algorithm.preparation[name])
+    named = " and ".join(f"{name} = {count:,}" for name, count in preparing.items() if count)
+    if fitting >= steps:
+        raise ConfigError(
+            f"{algorithm.name}: all {steps:,} updates of this run would fit the model of the behaviour "
+            f"({named}), and its policy would learn nothing. Give it more --steps (or fewer "
+            "--behaviour-steps), or a finished model: --behaviour RUN, a run of bc."
+        )
+    if sum(preparing.values()) > SHARE * steps:
+        share = min(sum(preparing.values()) / steps, 1.0)
+        say(
+            f"{algorithm.name}: {share:.0%} of the {steps:,} updates only prepare ({named}): until then "
+            "values do not move the policy. Give it more --steps, or lower these."
+        )

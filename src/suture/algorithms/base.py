@@ -126,6 +126,8 @@ class Algorithm(abc.ABC, Generic[S]):
 
     name: as on the command line.   needs: the columns of `Batch` that `update` reads.
     actions: the kinds of action spaces that the method is defined for.
+    preparation: fields that count first updates in which no value moves the policy, in their order, and
+        whether meanwhile only a model of the behaviour learns (none does where a finished one is given).
     """
 
     name: ClassVar[str]
@@ -133,6 +135,7 @@ class Algorithm(abc.ABC, Generic[S]):
         {"observation", "action", "reward", "discount", "next_observation"}
     )
     actions: ClassVar[frozenset[str]] = frozenset({"continuous", "discrete"})
+    preparation: ClassVar[dict[str, bool]] = {}
 
     batch_size: int = bounded(256, at_least=1, unit="transitions", help="transitions per update")
 

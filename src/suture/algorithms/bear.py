@@ -54,10 +54,9 @@ class BEAR(BehaviourBased[BEARState]):
 
     name: ClassVar[str] = "bear"
     actions: ClassVar[frozenset[str]] = frozenset({"continuous"})
+    preparation: ClassVar[dict[str, bool]] = {"warm_up": False}
 
-    threshold: float = bounded(
-        0.05, at_least=0.0, source=PAPER, help="largest mean distance to the behaviour"
-    )
+    threshold: float = bounded(0.05, at_least=0.0, source=PAPER, help="largest mean MMD to the behaviour")
     mmd: Literal["kernel", "rff"] = bounded(
         "kernel", source="Rahimi & Recht 2007", help="distance by the kernel, or by random Fourier features"
     )

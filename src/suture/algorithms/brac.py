@@ -53,6 +53,7 @@ class BRAC(BehaviourBased[BRACState]):
     """Behaviour-regularised actor-critic: Q-learning that pays for every departure from the log."""
 
     name: ClassVar[str] = "brac"
+    preparation: ClassVar[dict[str, bool]] = {"behaviour_steps": True, "warm_up": False}
 
     penalty: Literal["actor", "reward"] = bounded(
         "reward", source=PAPER,

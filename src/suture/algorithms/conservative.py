@@ -6,7 +6,7 @@ beside each critic's mean squared error without a factor one half, so that w is 
 
 import dataclasses
 import math
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -44,6 +44,8 @@ class ConservativeState(eqx.Module, Generic[L]):
 @dataclasses.dataclass(frozen=True)
 class Conservative(SoftActorCritic[ConservativeState[L]]):
     """Soft actor-critic whose critics are pushed down on sampled actions and up on logged ones."""
+
+    preparation: ClassVar[dict[str, bool]] = {"bc_steps": False}
 
     hidden: tuple[int, ...] = fields.hidden(source=PAPER, default=(256, 256, 256))
     entropy_backup: bool = bounded(

@@ -14,7 +14,7 @@ from suture.data.formats.schema import Schema
 from suture.data.load import load
 from suture.data.log import Reading
 from suture.data.summary import summarise
-from suture.errors import FormatError
+from suture.errors import DataRefused, FormatError
 
 SCHEMA = Schema(
     episode="batch", order="minute", observation=("temperature", "pressure"), action=("steam", "coolant"),
@@ -311,3 +311,25 @@ def test_lines_are_right_where_repeated_episodes_were_dropped(tmp_path: Path) ->
     assert finding.rows == (ROWS - 1,)
     assert finding.message.endswith(f"In the file: line {ROWS + LENGTH + 1}.")
     assert found(data, "duplicates-dropped").message.endswith(f"In the file: line {LENGTH + 2}.")
+
+
+@pytest.mark.parametrize("role", ["terminated", "truncated", "done"])
+def test_an_end_inside_a_labelled_episode_is_an_error_that_names_the_alarm(tmp_path: Path, role: str) -> None:
+    """A pressure alarm that passes is no end of the batch; divided there, values would be cut off."""
+    schema = dataclasses.replace(SCHEMA, **{role: "alarm"})
+    alarm = np.zeros(ROWS, int)
+    alarm[LENGTH - 1 :: LENGTH] = 1
+    assert not plant(tmp_path, schema, alarm=alarm).errors, "ends on last rows are ends"
+    alarm[[7, 8, 50]] = 1
+    data = plant(tmp_path, schema, alarm=alarm, shuffle=True)
+    assert [finding.id for finding in data.errors] == ["end-within-episode"]
+    message = data.errors[0].message
+    assert message.startswith("'alarm' marks 3 rows as ends inside episodes whose label goes on, in 2 of 10")
+    assert "leave its column out of the schema" in message
+    assert message.endswith("In the file: lines 351, 394, 393.")
+    with pytest.raises(DataRefused, match="end-within-episode"):
+        data.admit()
+    meant = plant(tmp_path, schema, alarm=alarm, reading=Reading(ends="termination"))
+    assert not meant.errors
+    assert found(meant, "end-within-episode").severity == "warning"
+    assert meant.episodes == 13

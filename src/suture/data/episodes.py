@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from suture.data.findings import Finding, at, option
+from suture.data.findings import Finding, at, many, option, share
 from suture.data.log import Log, Reading
 from suture.data.values import as_flags, refuse
 from suture.spaces import Array
@@ -63,7 +63,9 @@ def find_episodes(log: Log, reading: Reading, found: list[Finding]) -> Episodes:
     begins[0] = True
     begins[1:] = (np.logical_or.reduce(flags)[:-1] & ~final[1:]) | final[:-1]
     if log.episode is not None:
-        begins[1:] |= _label_changes(log.episode, begins[1:], found)
+        changes = _label_changes(log.episode, found)
+        _find_ends_inside(log, begins[1:] & ~changes, changes, reading, found)
+        begins[1:] |= changes
     elif reading.episode_length is None and not (begins[1:].any() or final[-1] or any(f[-1] for f in flags)):
         raise refuse("no-ends", _no_ends(log, rows))
     if reading.episode_length is not None:
@@ -89,7 +91,7 @@ def _gather(begins: Array, final: Array) -> Episodes:
     return Episodes(np.flatnonzero(~final), offsets, np.where(final[ends], ends, -1))
 
 
-def _label_changes(labels: Array, flagged: Array, found: list[Finding]) -> Array:
+def _label_changes(labels: Array, found: list[Finding]) -> Array:
     """Where the episode label changes from one row to the next, (rows - 1,)."""
     changes = np.asarray(labels[1:] != labels[:-1])
     runs = np.append(True, changes)
@@ -100,14 +102,44 @@ def _label_changes(labels: Array, flagged: Array, found: list[Finding]) -> Array
             "contiguous and in time order. Sort the log by episode and step."
         )
         found.append(at("interleaved-episodes", "error", np.flatnonzero(changes)[:repeated] + 1, message))
-    inside = np.flatnonzero(flagged & ~changes)
-    if len(inside):
-        message = (
-            f"{len(inside):,} ends are flagged inside an episode whose label goes on, first at row "
-            f"{inside[0]:,}. The episode is divided there. Check the label column or the flags."
-        )
-        found.append(at("end-within-episode", "warning", inside, message))
     return changes
+
+
+def _find_ends_inside(
+    log: Log, inside: Array, changes: Array, reading: Reading, found: list[Finding]
+) -> None:
+    """Ends that are flagged where the label of the episode goes on, (rows - 1,): is it an end or an alarm?
+
+    An error, unless the reading says what ends mean: what follows would count as an episode of its own.
+    """
+    rows = np.flatnonzero(inside)
+    if not len(rows):
+        return
+    flags = {name: as_flags(name, getattr(log, name), len(log.action))[rows] for name in FLAGS}
+    named = " and ".join(repr(_column_of(name, log)) for name, flag in flags.items() if flag.any())
+    runs = np.append(0, np.cumsum(changes))
+    within = share(len(np.unique(runs[rows])), int(runs[-1]) + 1)
+    message = (
+        f"{named or 'a final state'} marks {many(len(rows), 'row')} as ends inside episodes whose label "
+        f"goes on, in {within} episodes, first at row {rows[0]:,}. "
+    )
+    if reading.ends is not None:
+        said = f"{message}The episodes are divided there, as asked."
+        found.append(at("end-within-episode", "warning", rows, said))
+        return
+    termination, limit = option("ends", "termination"), "time-limit"
+    message += (
+        "Divided there, an episode becomes several, and values are learned as if nothing followed. An "
+        "alarm or a state that passes is no end: leave its column out of the schema (or the file). Where "
+        f"episodes do end there, mend the labels, or pass {termination}, or {limit}, to divide them."
+    )
+    found.append(at("end-within-episode", "error", rows, message))
+
+
+def _column_of(flag: str, log: Log) -> str:
+    """The table's name of a flag, or what it is here."""
+    roles = {"terminal": "terminated", "timeout": "truncated"}
+    return (log.schema or {}).get(roles.get(flag, flag)) or flag
 
 
 def _no_ends(log: Log, rows: int) -> str:

@@ -76,7 +76,8 @@ class FilteredBC(BC):
         if dataset.returns is None:
             raise DataRefused(f"{self.name} ranks episodes by return and {dataset.source} has no rewards.")
         ranked = np.argsort(-dataset.returns, kind="stable")
-        needed = int(np.searchsorted(np.cumsum(dataset.lengths[ranked]), self.top * len(dataset))) + 1
+        share = round(self.top * len(dataset), 6)  # 0.07 * 100 is a little more than 7
+        needed = int(np.searchsorted(np.cumsum(dataset.lengths[ranked]), share)) + 1
         kept = np.zeros(dataset.episodes, bool)
         kept[ranked[:needed]] = True
         return kept[dataset.episode_index]

@@ -39,6 +39,8 @@ PUBLIC = [
     "Settings",
     "Sweep",
     "__version__",
+    "diagnose",
+    "estimate",
     "evaluate",
     "load",
     "open_run",

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from suture.data.dataset import Dataset
     from suture.data.load import load
     from suture.data.log import Reading
+    from suture.diagnosis.diagnose import diagnose
     from suture.evaluation.evaluate import evaluate
+    from suture.evaluation.ope.estimate import estimate
     from suture.training.outcome import Outcome
     from suture.training.run import Run, open_run
     from suture.training.settings import Settings
@@ -72,6 +74,8 @@ __all__ = [
     "Settings",
     "Sweep",
     "__version__",
+    "diagnose",
+    "estimate",
     "evaluate",
     "load",
     "open_run",
@@ -102,7 +106,9 @@ _HOMES = {
     "data.dataset": ("Dataset",),
     "data.load": ("load",),
     "data.log": ("Reading",),
+    "diagnosis.diagnose": ("diagnose",),
     "evaluation.evaluate": ("evaluate",),
+    "evaluation.ope.estimate": ("estimate",),
     "training.outcome": ("Outcome",),
     "training.run": ("Run", "open_run"),
     "training.settings": ("Settings",),

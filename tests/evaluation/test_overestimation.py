@@ -1,5 +1,6 @@
 """Claims beside the truth: what critics are asked, what is played, and which part is outside the log."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from making.runs import suture
+from rich.console import Console
 
 from suture.algorithms.bc import BC
 from suture.algorithms.qlearning import DQN
@@ -15,8 +17,9 @@ from suture.data.build import build
 from suture.data.dataset import Dataset
 from suture.envs.tabular import canonical, canonical_behaviour, evaluate, sample_log
 from suture.errors import ConfigError
-from suture.evaluation.claims import Claim
+from suture.evaluation.claims import Claim, is_moving, moved
 from suture.evaluation.overestimation import Study
+from suture.report.claims import render
 from suture.training.run import open_run
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
@@ -93,8 +96,55 @@ def test_the_command_leaves_the_table_the_plot_and_the_numbers(data: Dataset, tm
         "--every", 2, "--seeds", 1, "--episodes", 2, "--out", tmp_path / "study",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for text in ("claim - truth", "dqn", "0 of 1"):
+    for text in ("claim - truth", "dqn", "0 of 1", "still", "(played)"):
         assert text in done.stdout
     rows = json.loads((tmp_path / "study" / "overestimation.json").read_text())
     assert [row["step"] for row in rows] == [2, 4]
     assert (tmp_path / "study" / "overestimation.svg").read_text().startswith("<svg")
+
+
+def claim(step: int, value: float, truth_is: Any = "played", method: str = "dqn", seed: int = 0) -> Claim:
+    return Claim(
+        method=method, step=step, seed=seed, claim=value, truth=1.0, truth_is=truth_is, logged_claim=None,
+        logged_return=None, inside=None, outside=None, outside_share=1.0, diverged=False,
+    )  # fmt: skip
+
+
+def shown(claims: list[Claim]) -> str:
+    console = Console(width=240, record=True, file=io.StringIO())
+    console.print(render(claims, 10.0))
+    return console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [(2.0, ""), (2.19, ""), (2.21, "2.21 still moving (+10%)"), (1.0, "1 still moving (-50%)")],
+)
+def test_a_claim_that_still_moves_is_said_to(last: float, said: str) -> None:
+    """It is the mean over seeds that moves: seeds that part from each other are no drift."""
+    claims = [
+        claim(10, 9.0),
+        claim(20, 1.0),
+        claim(20, 3.0, seed=1),
+        claim(30, last),
+        claim(30, last, seed=1),
+    ]
+    assert said in shown(claims)
+    assert ("still moving (" in shown(claims)) == bool(said)
+
+
+def test_a_claim_that_leaves_all_numbers_moves() -> None:
+    assert is_moving(moved([claim(10, 1.0), claim(20, np.inf)], "dqn"))
+    assert is_moving(moved([claim(10, 1.0), claim(20, np.nan)], "dqn"))
+    assert is_moving(moved([claim(10, 0.0), claim(20, 1.0)], "dqn"))
+    assert not is_moving(moved([claim(10, 0.0), claim(20, 0.0)], "dqn"))
+
+
+def test_the_table_says_whether_the_truth_was_played_or_fitted() -> None:
+    assert "1 (played)" in shown([claim(10, 2.0)])
+    assert "not known of one checkpoint" in shown([claim(10, 2.0)])
+    assert "not known" not in shown([claim(10, 2.0), claim(20, 2.0)])
+    assert "--env" not in shown([claim(10, 2.0)])
+    fitted = shown([claim(10, 2.0, "fitted")])
+    assert "1 (fitted)" in fitted
+    assert "Pass --env to play" in " ".join(fitted.split())

@@ -1,7 +1,12 @@
 """What a critic claims, beside what is true."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
+
+MOVING = 0.1
+"""Share of a claim by which it may change between the last two checkpoints and count as settled."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,3 +43,28 @@ class Claim:
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "excess": self.excess}
+
+
+def moved(claims: Sequence[Claim], method: str) -> float | None:
+    """By which share a method's claim, the mean over seeds, changed between its last two checkpoints.
+
+    None where there is one checkpoint only; infinite where it was no number or grew from 0.
+    """
+    steps = sorted({one.step for one in claims if one.method == method})
+    if len(steps) < 2:
+        return None
+    before, last = (
+        math.fsum(values) / len(values)
+        for values in (
+            [one.claim for one in claims if one.method == method and one.step == step] for step in steps[-2:]
+        )
+    )
+    if before == last:
+        return 0.0
+    change = (last - before) / abs(before) if before else math.inf
+    return change if math.isfinite(change) else math.inf
+
+
+def is_moving(change: float | None) -> bool:
+    """Whether a claim that changed by this share had not settled."""
+    return change is not None and abs(change) > MOVING

@@ -8,34 +8,55 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
-from suture.evaluation.claims import Claim
+from suture.evaluation.claims import MOVING, Claim, is_moving, moved
 from suture.report.figures import curves
 from suture.spaces import Array
+
+FITTED = (
+    " A fitted truth is an estimate from the log by another critic: it can be wrong where the log shows "
+    "little. Pass --env to play."
+)
+ONCE = " Whether it moves is not known of one checkpoint: save more of them (--every)."
 
 
 def render(claims: Sequence[Claim], horizon: float) -> RenderableType:
     """The last checkpoint of each method, over seeds.   horizon: effective, 1 / (1 - discount), in steps."""
+    methods = list(dict.fromkeys(one.method for one in claims))
+    told = "" if all(one.truth_is == "played" for one in claims) else FITTED
+    told += ONCE if any(moved(claims, method) is None for method in methods) else ""
     table = Table(
         title=f"Claim and truth at the last checkpoint (effective horizon {horizon:g} steps)",
         title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
         caption="Discounted values of the policy at first states, means over seeds. Inside / outside: the "
         "claim for the policy's actions at logged states, where the behaviour would take them and where it "
         "would not, and the share of the latter. Logged: the claim for logged actions / what the log then "
-        "earned, by its behaviour.",
+        "earned, by its behaviour. Still moving: the claim changed by more than "
+        f"{MOVING:.0%} between the last two checkpoints; train longer before it is compared.{told}",
     )  # fmt: skip
     for column in ("method", "claim", "truth", "claim - truth", "inside / outside", "logged", "diverged"):
-        table.add_column(column, justify="left" if column == "method" else "right")
-    for method in dict.fromkeys(one.method for one in claims):
+        left, whole = column == "method", column in ("method", "claim - truth", "diverged")
+        table.add_column(column, justify="left" if left else "right", no_wrap=whole)
+    for method in methods:
         last = _last(claims, method)
         outside = f"{np.mean([one.outside_share for one in last]):.0%}"
         table.add_row(
-            method, _mean([one.claim for one in last]), _mean([one.truth for one in last]),
+            method, _mean([one.claim for one in last]) + _trend(claims, method), _truth(last),
             _excess(np.array([one.claim - one.truth for one in last])),
             f"{_mean([one.inside for one in last])} / {_mean([one.outside for one in last])} ({outside})",
             f"{_mean([one.logged_claim for one in last])} / {_mean([one.logged_return for one in last])}",
             f"{sum(one.diverged for one in last)} of {len(last)}",
         )  # fmt: skip
     return table
+
+
+def _truth(last: list[Claim]) -> str:
+    """'3.1 (played)'."""
+    return f"{_mean([one.truth for one in last])} ({', '.join(sorted({one.truth_is for one in last}))})"
+
+
+def _trend(claims: Sequence[Claim], method: str) -> str:
+    change = moved(claims, method)
+    return f" still moving ({change:+.0%})" if change is not None and is_moving(change) else ""
 
 
 def _excess(values: Array) -> str:

@@ -7,7 +7,7 @@ proportion to its probability, so that the only noise is that of float32 (and of
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +53,19 @@ def exact_batch(behaviour: Array | None = None, copies: int | tuple[int, ...] = 
 def solve(
     algorithm: Algorithm[Any], *, batch: Batch | None = None, spec: Spec = SPEC,
     steps: int = 6_000, rates: tuple[float, ...] = RATES, prepare: Callable[[Any], Any] = lambda state: state,
+    traced: Mapping[str, float] | None = None,
 ) -> Any:  # fmt: skip
     """The state after training with Adam at falling rates, `steps` updates each, by the method's own update.
 
     One compilation: every learning rate is an argument of the program.   prepare: changes the first state.
+    traced: other fields that are arguments of it, so that calls with the same names share it.
     """
     batch = exact_batch() if batch is None else batch
     names = tuple(name for name in fields_of(algorithm) if name.endswith("learning_rate"))
     state = prepare(jax.jit(lambda key: algorithm.init(spec, key))(key_for(0, "init")))
     for stage, rate in enumerate(rates):
         values = dict.fromkeys(names, jnp.float32(rate))
+        values |= {name: jnp.float32(value) for name, value in (traced or {}).items()}
         state = _train(algorithm, steps, values, state, batch, jnp.int32(stage * steps))
     return state
 

@@ -124,9 +124,11 @@ def _check_value(where: str, value: Any, kind: Any, bounds: Bounds) -> None:
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """' Did you mean x?' where a known name is close, otherwise the list of them."""
+    """' Did you mean x?' where a known name is close, capitals or not, otherwise the list of them."""
     names = list(known)
+    alike = {known.casefold(): known for known in reversed(names)}
     close = difflib.get_close_matches(name, names, n=1)
+    close = close or [alike[found] for found in difflib.get_close_matches(name.casefold(), alike, n=1)]
     return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(names)}."
 
 

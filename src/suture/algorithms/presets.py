@@ -7,10 +7,10 @@ A preset sets fields of the algorithm and settings of the run; what the user say
 """
 
 import dataclasses
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from suture.algorithms.base import Algorithm
-from suture.algorithms.table import ALGORITHMS
+from suture.algorithms.table import ALGORITHMS, algorithm_named
 from suture.config import nearest
 from suture.errors import ConfigError
 
@@ -92,7 +92,16 @@ def preset(algorithm: str, domain: str) -> tuple[Algorithm[Any], dict[str, Any]]
 
 
 def find(algorithm: str, domain: str) -> Preset:
-    """The preset of a method for a domain."""
+    """The preset of a method, by its name, for a domain."""
+    given = cast(object, algorithm)
+    if not isinstance(given, str):
+        kind = given if isinstance(given, type) else type(given)
+        name = kind.name if issubclass(kind, Algorithm) else "iql"
+        raise ConfigError(
+            f'A preset is asked for by the name of its method, such as suture.preset("{name}", "{domain}"); '
+            f"found {given!r:.60}."
+        )
+    algorithm_named(algorithm)
     if domain not in PRESETS:
         raise ConfigError(f"There is no preset {domain!r}.{nearest(domain, get_args(Domain))}")
     presets: dict[str, Preset] = PRESETS[domain]

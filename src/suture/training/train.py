@@ -25,6 +25,7 @@ from suture.storage.lock import Lock
 from suture.training import checkpoint, device
 from suture.training.clone import Clone
 from suture.training.feed import Feed, Resident, Streamed
+from suture.training.given import nothing_held_out, require_kinds
 from suture.training.guard import Failure
 from suture.training.loop import Hooks, Loop, Result
 from suture.training.outcome import Outcome
@@ -71,6 +72,7 @@ def train(
         such as brac fit themselves.
     changes: fields of Settings, such as steps=100_000 or normalise="none".
     """
+    require_kinds(algorithm, data)
     sweep = algorithm if isinstance(algorithm, Sweep) else Sweep(algorithm, seeds=seeds, seed=seed)
     settings, watch = replace(settings or Settings(), **changes), watch or Watch()
     path = Path(out) if out is not None else default_folder(sweep.algorithm.name, resume=resume)
@@ -78,6 +80,8 @@ def train(
         require_learning(sweep.algorithm, settings.steps, adopted=behaviour is not None, say=watch.say)
     device.use_compilation_cache()
     parts = split(data.admit(), fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
+    if settings.validation and not parts.validation.episodes:
+        watch.say(nothing_held_out(data, settings.validation))
     sweep.algorithm.require(parts.train.dataset)
     recipe = _recipe(sweep, settings, data, parts.train)
     counts = _counts(recipe, parts.train.dataset)

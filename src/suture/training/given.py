@@ -1,0 +1,50 @@
+"""What `train` was given, checked before anything else; what is of another kind is answered with advice."""
+
+from pathlib import Path
+
+from suture.algorithms.base import Algorithm
+from suture.data.dataset import Dataset
+from suture.data.findings import many
+from suture.errors import ConfigError
+from suture.training.sweep import Sweep
+
+
+def require_kinds(algorithm: object, data: object) -> None:
+    """Refuse what is no algorithm (a name, a class) or no dataset (a path, an array); say what to write."""
+    if isinstance(algorithm, type) and issubclass(algorithm, Algorithm):
+        name = algorithm.__name__
+        raise ConfigError(
+            f"train takes an algorithm, found the class {name}. Write {name}(), with its fields."
+        )
+    if not isinstance(algorithm, Algorithm | Sweep):
+        raise ConfigError(
+            f"train takes an algorithm such as suture.IQL(), or a Sweep of one, found {_said(algorithm)}. "
+            'By its name: suture.preset("iql", "generic").'
+        )
+    if isinstance(data, str | Path):
+        raise ConfigError(
+            f"train takes a dataset, found the path {str(data)!r}. Load it first: "
+            f'suture.load("{data}"), with schema="..." where it is a CSV or Parquet file.'
+        )
+    if not isinstance(data, Dataset):
+        raise ConfigError(
+            f"train takes a dataset, found {_said(data)}. Load one from a file by suture.load; it may be "
+            "an NPZ file of arrays."
+        )
+
+
+def _said(thing: object) -> str:
+    return repr(thing) if isinstance(thing, str) else f"a {type(thing).__name__}"
+
+
+def nothing_held_out(data: Dataset, fraction: float) -> str:
+    """Why a split kept nothing for validation, for people."""
+    why = (
+        "the log is one episode, and whole episodes are held out"
+        if data.episodes == 1
+        else f"the {many(data.episodes, 'episode')} cannot be divided so"
+    )
+    return (
+        f"Nothing was held out, though validation is {fraction:g}: {why}. Everything is learned from; check "
+        "on another log."
+    )

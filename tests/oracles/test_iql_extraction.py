@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from making.bandit import Quadratic
 from making.canonical import LOGGED, exact_batch, read_oracle, solve
+from making.parity import gradient_of
 from making.probe import Probe
 from scipy import optimize
 
 from suture.algorithms.base import Batch, Spec, Trainable
+from suture.algorithms.bc import BC
 from suture.algorithms.iql import IQL
 from suture.envs.tabular import canonical, canonical_behaviour, evaluate
 from suture.keys import key_for
@@ -91,17 +93,24 @@ def parabola_batch() -> Batch:
                  reward=2 - 3 * jnp.square(action[:, 0] - BEST))  # fmt: skip
 
 
-@pytest.mark.parametrize("bc_weight", [0.5, 5.0])
-def test_ascent_with_cloning_rests_where_both_pull_alike(bc_weight: float) -> None:
-    """On Q = 2 - 3 (a - 0.5)^2: `-Q'(m) / |Q(m)| = bc_weight (-0.2 - m)`, for a clone by least squares."""
+@pytest.mark.parametrize(
+    ("head", "bc_weight"), [("deterministic", 0.5), ("deterministic", 5.0), ("gaussian", 0.5)]
+)
+def test_ascent_with_cloning_rests_where_both_pull_alike(head: Any, bc_weight: float) -> None:
+    """On Q = 2 - 3 (a - 0.5)^2: `-Q'(m) / |Q(m)| = bc_weight (-0.2 - m)`, for a clone by least squares.
+
+    A gaussian clones with standard deviation 1, which is the same; its own does not move.
+    """
     critic = Quadratic(jnp.array([2.0, 2.0]), jnp.array([3.0, 3.0]), jnp.full((2, 1), BEST))
 
     def prepare(state: Any) -> Any:
         parts = [Trainable.of(critic, adam(1e-3)), critic]
         return eqx.tree_at(lambda s: [s.critic, s.target_critic], state, parts)
 
-    algorithm = IQL(hidden=(), extraction="ddpg_bc", head="deterministic", bc_weight=bc_weight,
-                    actor_schedule="constant")  # fmt: skip
+    algorithm = IQL(
+        hidden=(), extraction="ddpg_bc", head=head, bc_weight=bc_weight, actor_schedule="constant"
+    )
+    assert IQL().head == "gaussian"
     state = solve(algorithm, batch=parabola_batch(), spec=LINE, prepare=prepare, steps=3_000)
     found = float(algorithm.policy(state)(jnp.ones((1, 1))).mode()[0, 0])
 
@@ -110,6 +119,26 @@ def test_ascent_with_cloning_rests_where_both_pull_alike(bc_weight: float) -> No
         return slope / abs(value) + bc_weight * (MEAN - m)
 
     assert found == pytest.approx(optimize.brentq(force, MEAN, BEST + 1e-9), abs=1e-3)
+    assert head == "deterministic" or float(state.actor.net.log_std[0]) == 0.0
+
+
+@pytest.mark.parametrize("kind", [IQL, BC])
+def test_dropout_is_in_the_update_of_the_actor_and_not_in_its_acts(kind: Any) -> None:
+    """Masks are drawn by the update's key; the values see none, and the policy acts with all units."""
+    batch = parabola_batch()
+    dropping, whole = (Probe(kind(hidden=(8,), dropout=rate), LINE, batch) for rate in (0.5, 0.0))
+    assert dropping.metrics["actor/loss"] != whole.metrics["actor/loss"]
+    for loss in {"value/loss", "critic/loss"} & whole.metrics.keys():
+        assert dropping.metrics[loss] == whole.metrics[loss]
+    states = [one.after()[0] for one in (dropping, whole)]
+    gradients = [gradient_of(state.actor).mlp.layers[0].weight for state in states]
+    assert not np.array_equal(*gradients)
+    assert np.array_equal(states[0].actor.net.mlp.layers[0].weight, states[1].actor.net.mlp.layers[0].weight)
+    actions = [
+        one.algorithm.policy(one.state)(batch.observation).sample(key_for(0, "act"))
+        for one in (dropping, whole)
+    ]
+    np.testing.assert_array_equal(*actions)
 
 
 @pytest.mark.parametrize(("extraction", "action", "idle"), [

@@ -22,13 +22,15 @@ from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.critics import Critic, Value
 from suture.nets.optimiser import adam
-from suture.nets.policies import Head, Policy, policy_for
+from suture.nets.policies import Head, Policy, policy_for, with_std
 from suture.nets.search import GreedyInSupport
 from suture.objectives.ascent import scaled_ascent
 from suture.objectives.weights import exponential_weight
 from suture.spaces import Discrete
 
 EXTRACTION = "Park et al. 2024 (arXiv:2406.09329)"
+CLONING_STD = 1.0
+"""Of a gaussian head in ddpg_bc, where a learned one would grow the weight of cloning as it falls."""
 
 
 class IQLState(eqx.Module):
@@ -57,7 +59,10 @@ class IQL(ImplicitValues[IQLState]):
         help="awr: how sharply the policy prefers high advantages, 0 is cloning",
     )  # fmt: skip
     max_weight: float = bounded(100.0, above=0.0, source=PAPER, help="awr: limit of the advantage weight")
-    bc_weight: float = bounded(1.0, at_least=0.0, source=EXTRACTION, help="ddpg_bc: weight of cloning")
+    bc_weight: float = bounded(
+        1.0, at_least=0.0, source=EXTRACTION,
+        help="ddpg_bc: weight of cloning, with standard deviation 1 in a gaussian head",
+    )  # fmt: skip
     threshold: float = bounded(
         0.05, at_least=0.0, below=1.0, unit="probability", help="greedy: the least that a choice is taken"
     )
@@ -100,7 +105,7 @@ class IQL(ImplicitValues[IQLState]):
             return loss, scalars(actor_loss=loss, actor_weight=weight.mean())
 
         def ascending(policy: Policy) -> tuple[Array, Metrics]:
-            answer = policy(batch.observation, key)
+            answer = with_std(policy, CLONING_STD)(batch.observation, key)
             q = self.pessimistic(state.target_critic(batch.observation, answer.mode()))
             loss = scaled_ascent(q) - self.bc_weight * answer.log_prob(batch.action).mean()
             return loss, scalars(actor_loss=loss, actor_value=q.mean())

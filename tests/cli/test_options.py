@@ -140,6 +140,29 @@ def test_help_explains_every_field(name: str, capsys: Any, monkeypatch: pytest.M
             assert f"(default: {text})" in words, field
 
 
+@pytest.mark.parametrize(
+    ("typed", "steps"), [("1e5", 100_000), ("100_000", 100_000), ("2.5e3", 2_500), ("7", 7), ("+8", 8)]
+)
+def test_whole_numbers_are_read_as_people_write_them(
+    typed: str, steps: int, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(cli, "_train", lambda kind, chosen: seen.append(chosen) or 0)
+    code, said = run(
+        capsys, monkeypatch, "train", "bc", "x.npz", "--steps", typed, "--seeds", "2e0", "--hidden", "1e2"
+    )
+    assert code == 0, said
+    assert (seen[0].settings.steps, seen[0].run.seeds, seen[0].algorithm.hidden) == (steps, 2, (100,))
+
+
+@pytest.mark.parametrize("typed", ["1.5", "1e-3", "inf", "nan", "1e"])
+def test_what_is_no_whole_number_is_refused(typed: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, said = run(capsys, monkeypatch, "train", "bc", "x.npz", "--steps", typed)
+    assert code == 2
+    assert f"Error parsing --steps: '{typed}' is no whole number, such as 100000 or 1e5" in said
+    assert "Traceback" not in said
+
+
 def test_train_help_lists_the_algorithms(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     code, said = run(capsys, monkeypatch, "train", "--help")
     assert code == 0

@@ -17,6 +17,7 @@ from suture import __version__, signals
 from suture.cli.evaluation import evaluate
 from suture.cli.inspecting import inspect
 from suture.cli.options import (
+    REGISTRY,
     DataPath,
     Flag,
     ReadingOptions,
@@ -110,7 +111,9 @@ def train(arguments: list[str]) -> int:
     ]
     command = dataclasses.make_dataclass("Train", [("data", DataPath), *fields])
     title = f"{(kind.__doc__ or '').strip()}\n\nOptions: the run, the algorithm, its settings, the log."
-    chosen: Any = tyro.cli(command, prog=f"suture train {kind.name}", description=title, args=arguments[1:])
+    chosen: Any = tyro.cli(
+        command, prog=f"suture train {kind.name}", description=title, args=arguments[1:], registry=REGISTRY
+    )
     return _train(kind, chosen)
 
 
@@ -157,7 +160,7 @@ def run(arguments: list[str]) -> int:
     command, arguments = COMMANDS[arguments[0]], prepared(arguments)
     if command is train:
         return train(arguments[1:])
-    return tyro.cli(command, prog=f"suture {arguments[0]}", args=arguments[1:])
+    return tyro.cli(command, prog=f"suture {arguments[0]}", args=arguments[1:], registry=REGISTRY)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Command-line options made from the dataclasses that they set, with meaning, unit and source as help."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -27,6 +28,32 @@ def typed(metavar: str, parse: Callable[[str], Any]) -> Any:
     return tyro.constructors.PrimitiveConstructorSpec[Any](
         nargs=1, metavar=metavar, instance_from_str=lambda words: parse(words[0]),
         is_instance=lambda _: True, str_from_instance=lambda value: [str(value)],
+    )  # fmt: skip
+
+
+def whole(text: str) -> int:
+    """A whole number as people write it: 100000, 100_000 or 1e5."""
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError):
+        if (value := float(text)).is_integer():
+            return int(value)
+    raise ValueError(f"{text!r} is no whole number, such as 100000 or 1e5")
+
+
+REGISTRY = tyro.constructors.ConstructorRegistry()
+"""How the words of a command line are read, beyond what tyro does by itself."""
+
+
+@REGISTRY.primitive_rule
+def _whole_numbers(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[int] | None:
+    if info.type is not int:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec[int](
+        nargs=1, metavar="INT", instance_from_str=lambda words: whole(words[0]),
+        is_instance=lambda value: isinstance(value, int), str_from_instance=lambda value: [str(value)],
     )  # fmt: skip
 
 

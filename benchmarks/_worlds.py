@@ -362,7 +362,9 @@ FAMILIES: dict[str, tuple[World, ...]] = {
         point_maze(LOOPS, (0, 0), (7, 6), name="point-loops", cost=0.02),
     ),
     "swing-up": (swing_up(name="swing-up"),),
-    "carts": (carts(axes=1, name="cart"), carts(axes=3, name="three-carts")),
+    "carts": tuple(
+        carts(axes=axes, name=name) for axes, name in ((1, "cart"), (3, "three-carts"), (8, "eight-carts"))
+    ),
     "machine": (machine(name="machine"),),
     "key-and-door": (key_and_door(name="key-and-door"),),
 }  # fmt: skip

@@ -28,6 +28,7 @@ from scipy.optimize import minimize
 from suture.data.dataset import Dataset
 from suture.data.formats.schema import Schema
 from suture.data.load import load
+from suture.diagnosis.calibration import WEIGHTS
 from suture.diagnosis.diagnose import diagnose
 from suture.diagnosis.regime import NAMES, features_of, probabilities_of
 from suture.diagnosis.statistics import statistics_of
@@ -211,8 +212,9 @@ def main() -> None:
     judged = judge(min(options.logs, 2) if options.quick else options.logs, console)
     found = summary(judged, held_out(judged))
     if options.fit:
-        write_table(fitted(judged), found)
-        console.print("The table was written; what follows of real logs is still by the one before.")
+        write_table(weights := fitted(judged), found)
+        WEIGHTS.clear()
+        WEIGHTS.update(weights)
     found["real"] = real()
     tell(console, found)
     if options.json is not None:

@@ -79,6 +79,7 @@ def test_halves_are_joined() -> None:
     first, second = found.groups
     assert (first.gain, first.sure_gain) == (pytest.approx(1), pytest.approx(1))
     assert (first.best, first.plan) == (0, pytest.approx(DISCOUNT))
+    assert first.held == pytest.approx(DISCOUNT)
     assert second.gain == pytest.approx(0, abs=1e-9)
     assert found.gain == pytest.approx(0.5)
     assert found.greatest == first

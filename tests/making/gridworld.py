@@ -15,6 +15,7 @@ START, GOAL = (0, 2), (8, 6)
 WALL, DOORS = 4, (1, 7)
 MOVES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
 Kind: TypeAlias = Literal["imitation", "mixed", "heterogeneous", "random"]
+KINDS: tuple[Kind, ...] = ("imitation", "mixed", "heterogeneous", "random")
 
 
 def free(x: Array, y: Array) -> Array:

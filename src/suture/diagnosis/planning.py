@@ -19,10 +19,12 @@ ROUNDS, SWEEPS = 200, 40
 class Model:
     """P supported pairs of state and action among K states.
 
-    owner: state of each pair, ascending, (P,).   count: weighted visits, (P,).   reward: mean, (P,).
+    pairs: their numbers (`Cells.pair`), ascending, (P,).   owner: state of each pair, (P,).
+    count: weighted visits, (P,).   reward: mean, (P,).
     transition: (P, K) sparse probabilities; what a row lacks of 1 is the probability of ending.
     """
 
+    pairs: Array
     owner: Array
     count: Array
     reward: Array
@@ -56,7 +58,7 @@ def model_of(cells: Cells, weight: Array | None = None, least: float = 1.0) -> M
     entries = (mass[going] / count[place[going]], (place[going], cells.following[rows][going]))
     transition = csr_matrix(entries, shape=(len(pairs), cells.states))
     kept = np.flatnonzero(count >= least)
-    return Model(owner=pairs[kept] // cells.actions, count=count[kept], reward=mean[kept],
+    return Model(pairs=pairs[kept], owner=pairs[kept] // cells.actions, count=count[kept], reward=mean[kept],
                  transition=transition[kept], states=cells.states)  # fmt: skip
 
 

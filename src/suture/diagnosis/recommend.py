@@ -80,8 +80,8 @@ def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
         )
     else:
         why = (
-            f"Episodes earn alike ({plan.deviation:.2f} of the scale), so that filtering gains nothing; the "
-            f"best supported plan promises up to {1 - plan.best:.2f} above the best of them. Imitate first."
+            f"Episodes earn alike ({plan.deviation:.2f} of the scale), so that filtering gains little; on "
+            f"paper the best supported plan stands {1 - plan.best:.2f} above the best of them. Imitate first."
         )
     said = [("bc", f"{why} Watch the held-out loss: updates beyond its minimum only overfit.")]
     if statistics.behaviour.multimodality > MODES and not statistics.discrete:
@@ -114,7 +114,13 @@ def _mixed(statistics: Statistics) -> list[tuple[str, str]]:
                 "weights at their limit."),
     ]  # fmt: skip
     if statistics.discrete:
-        return [*said, ("cql", f"Improves on choices that the log shows.{_pessimism(statistics)}")]
+        return [
+            *said,
+            (
+                "cql",
+                f"Improves on choices that the log shows, and values others low.{_pessimism(statistics)}",
+            ),
+        ]
     strong = "rebrac" if statistics.behaviour.multimodality <= MODES else "ifql"
     extra = "Usually the strongest on dense rewards" if strong == "rebrac" else _modes(statistics).rstrip(".")
     return [*said, (strong, f"{extra}. Watch critic claims (suture overestimation).{_pessimism(statistics)}")]
@@ -125,9 +131,10 @@ def _heterogeneous(statistics: Statistics) -> list[tuple[str, str]]:
     why = "Pieces of episodes have to be joined"
     if plan is not None:
         top = plan.greatest
+        error = top.plan_error if top.plan_error > 1e-6 * abs(top.plan) else 0.0
         why += (
             f": from {top.share:.0%} of the starts the best episode earns {top.best:.4g} and the supported "
-            f"plan {top.plan:.4g} (± {top.plan_error:.2g})"
+            f"plan {top.plan:.4g} (± {error:.2g}; {top.held:.4g} on episodes left out)"
         )
     elif far is not None:
         why += f": {far.gain:.0%} of what can be reached from the starts is reached by no single episode"

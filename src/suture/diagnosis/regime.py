@@ -11,10 +11,12 @@ import numpy as np
 
 from suture.diagnosis.calibration import WEIGHTS
 from suture.diagnosis.statistics import Statistics
+from suture.diagnosis.stitching import Stitching
 from suture.spaces import Array
 
 Name: TypeAlias = Literal["imitation", "mixed", "heterogeneous", "random", "insufficient"]
 NAMES: tuple[Name, ...] = get_args(Name)
+LEAST_GAIN = 0.05
 MEANINGS: dict[Name, str] = {
     "imitation": "near the best that the log can give",
     "mixed": "good and bad episodes from the same starts",
@@ -58,12 +60,14 @@ def features_of(statistics: Statistics) -> dict[str, float]:
         "achieved": within(plan.achieved) if plan else 0.0,
         "best": within(plan.best) if plan else 0.0,
         "sure gain": within(plan.sure_gain) if plan else 0.0,
-        "greatest gain": within(greatest.sure_gain) if greatest and greatest.share >= 0.1 else 0.0,
+        "held gain": within(2 * plan.held_gain) if plan else 0.0,
+        "greatest held gain": within(2 * greatest.held_gain) if greatest and greatest.share >= 0.1 else 0.0,
         "deviation": within(2 * plan.deviation) if plan else 0.0,
         "plan error": within(2 * plan.plan_error) if plan else 0.0,
         "reach gain": within(statistics.reach.gain) if statistics.reach else 0.0,
         "return information": within(10 * (acts.return_information or 0.0)),
         "seen again": within(support.seen_again) if support else 1.0,
+        "no junctions": within(1 - support.junction_rate) if support else 0.0,
         "few episodes": within(1 - (shape.episodes - 1) / 10),
         "few transitions": within(1 - shape.transitions / 500),
     }
@@ -99,7 +103,7 @@ def _reasons(statistics: Statistics) -> list[str]:
             f"Between the worst supported plan (0) and the best (1) the mean episode stands at "
             f"{plan.achieved:.2f} and the best one at {plan.best:.2f}."
         )
-        said.append(_say_gain(plan.sure_gain, plan.greatest.sure_gain, plan.greatest.share))
+        said.append(_say_gain(plan))
         if plan.deviation < 0.05:
             said.append(f"Episodes from one start earn nearly the same (deviation {plan.deviation:.2f}).")
         elif plan.deviation > 0.15:
@@ -119,11 +123,20 @@ def _reasons(statistics: Statistics) -> list[str]:
     return said
 
 
-def _say_gain(gain: float, greatest: float, share: float) -> str:
-    if max(gain, greatest) < 0.1:
-        return f"Joining episodes adds little to the best one (stitching gain {gain:.2f})."
-    where = "" if share > 0.99 else f", and by {greatest:.2f} from {share:.0%} of the starts"
-    return f"Joining pieces of episodes promises more than the best episode: by {gain:.2f}{where}."
+def _say_gain(plan: Stitching) -> str:
+    top = plan.greatest
+    if max(plan.held_gain, top.held_gain) >= LEAST_GAIN:
+        where = "" if top.share > 0.99 else f", {top.held_gain:.2f} from {top.share:.0%} of the starts"
+        return (
+            f"Joined pieces of episodes earn more than the best episode, on episodes left out too: "
+            f"{plan.held_gain:.2f} of the scale{where}."
+        )
+    if plan.gain >= LEAST_GAIN:
+        return (
+            f"On paper, joining episodes gains {plan.gain:.2f} of the scale over the best one; on episodes "
+            f"left out {plan.held_gain:.2f} remains."
+        )
+    return f"Joining episodes adds nothing to the best one (stitching gain {plan.gain:.2f})."
 
 
 def _say_entropy(entropy: float) -> str:

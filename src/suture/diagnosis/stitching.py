@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import breadth_first_order
 from suture.diagnosis.cells import Cells
 from suture.diagnosis.clusters import k_means, nearest_centre, scaled
 from suture.diagnosis.planning import (
+    Model,
     greedy,
     model_of,
     optimum,
@@ -29,9 +30,10 @@ class StartGroup:
 
     share: of the deployment starts.   mean, best, deviation: of the episodes that began there.
     plan, plan_error: in-support optimum, mean and standard deviation over resampled episodes.
+    held: what such a plan is worth on the episodes that were not drawn (median), at least the behaviour's.
     worst: the worst supported plan, or the worst episode.   behaviour, one_step: value of the cloned
     behaviour, and of its greedy improvement by one step.   gain: stitching gain, at least 0,
-    (plan - best) / (max(plan, best) - worst); sure_gain: that of plan - plan_error.
+    (plan - best) / (max(plan, best) - worst); sure_gain, held_gain: those of plan - plan_error and of held.
     """
 
     share: float
@@ -41,18 +43,21 @@ class StartGroup:
     deviation: float
     plan: float
     plan_error: float
+    held: float
     worst: float
     behaviour: float
     one_step: float
     gain: float
     sure_gain: float
+    held_gain: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stitching:
     """Over the starts, each group weighted by its share; all in units of max(plan, best) - worst.
 
-    gain, sure_gain: stitching gain.   plan_error: standard deviation of the plan.
+    gain, sure_gain, held_gain: stitching gain, at face value, less one deviation, and as it holds on other
+    episodes.   plan_error: standard deviation of the plan.
     achieved, best: where the mean and the best episode stand between worst (0) and plan (1).
     deviation: of the returns.   one_step_gap, multi_step_gap: what the first step of improvement gains over
     the behaviour, and what further steps gain beyond it.   greatest: the group that gains most.
@@ -60,6 +65,7 @@ class Stitching:
 
     gain: float
     sure_gain: float
+    held_gain: float
     plan_error: float
     achieved: float
     best: float
@@ -115,15 +121,30 @@ def stitching_gain(
         "behaviour": behaviour, "one_step": policy_value(model, better, discount, floor),
         "worst": worst(model, discount, float(values.max())),
     }  # fmt: skip
-    generator, plans = np.random.default_rng(seed), list[Array]()
+    generator, plans, helds = np.random.default_rng(seed), list[Array](), list[Array]()
     for turn in range(RESAMPLES):
         drawn = np.bincount(generator.integers(cells.episodes, size=cells.episodes), minlength=cells.episodes)
         part = model_of(cells, np.repeat(drawn, lengths).astype(float), least)
         value = optimum(part, discount, floor, begin=whole) if len(part.owner) else np.full_like(whole, floor)
         plans.append(_group_means(value[begin], groups[counted]))
+        other = model_of(cells, np.repeat(drawn == 0, lengths).astype(float))
+        held = _held(part, value, other, discount, floor) if len(other.owner) else behaviour
+        helds.append(_group_means(np.maximum(held, behaviour)[begin], groups[counted]))
         tell((turn + 1) / RESAMPLES)
     means = {name: _group_means(value[begin], groups[counted]) for name, value in policies.items()}
+    means["held"] = np.median(helds, axis=0)
     return _sum_up(_per_group(np.stack(plans), values[counted], groups[counted], means))
+
+
+def _held(plan: Model, value: Array, other: Model, discount: float, floor: float) -> Array:
+    """What the greedy plan of one model is worth in another, (K,); where that lacks a pair, behaviour acts.
+
+    The plan of a model chooses what was lucky in it; luck does not hold in episodes that it has not seen.
+    """
+    chosen = plan.pairs[np.flatnonzero(greedy(plan, pair_values(plan, value, discount)))]
+    takes = np.isin(other.pairs, chosen)
+    knows = np.bincount(other.owner, takes, other.states) > 0
+    return policy_value(other, np.where(knows[other.owner], takes, other.behaviour), discount, floor)
 
 
 def _group_means(values: Array, groups: Array) -> Array:
@@ -146,9 +167,10 @@ def _per_group(plans: Array, values: Array, groups: Array, means: dict[str, Arra
         "share": episodes / episodes.sum(), "episodes": episodes, "mean": mean, "best": best,
         "deviation": np.sqrt(np.maximum(0, _group_means(np.square(values - mean[groups]), groups))),
         "plan": plan, "plan_error": error, "worst": worst_of,
-        "behaviour": means["behaviour"], "one_step": means["one_step"],
+        "held": means["held"], "behaviour": means["behaviour"], "one_step": means["one_step"],
         "gain": np.clip((plan - best) / width, 0, 1), "width": width,
         "sure_gain": np.clip((plan - error - best) / width, 0, 1),
+        "held_gain": np.clip((means["held"] - best) / width, 0, 1),
     }  # fmt: skip
 
 
@@ -162,11 +184,13 @@ def _sum_up(table: dict[str, Array]) -> Stitching:
 
     return Stitching(
         gain=float(share @ table["gain"]), sure_gain=float(share @ table["sure_gain"]),
+        held_gain=float(share @ table["held_gain"]),
         plan_error=over(table["plan_error"]), achieved=over(table["mean"] - table["worst"]),
         best=over(table["best"] - table["worst"]), deviation=over(table["deviation"]),
         one_step_gap=over(table["one_step"] - table["behaviour"]),
         multi_step_gap=over(table["plan"] - table["one_step"]),
-        greatest=max(listed, key=lambda group: group.sure_gain * group.share), groups=listed,
+        greatest=max(listed, key=lambda group: (group.held_gain + group.sure_gain) * group.share),
+        groups=listed,
     )  # fmt: skip
 
 

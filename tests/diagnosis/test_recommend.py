@@ -1,0 +1,152 @@
+"""Recommendations name what there is, and answer what the specification asks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from making.gridworld import make_log
+from making.sets import dataset_of
+
+from suture.algorithms.presets import PRESETS
+from suture.algorithms.table import ALGORITHMS
+from suture.data.dataset import Dataset
+from suture.diagnosis.calibration import WEIGHTS
+from suture.diagnosis.diagnose import diagnose
+from suture.diagnosis.recommend import PUBLISHED, Recommendation, preset_of, recommend
+from suture.diagnosis.regime import MEANINGS, NAMES, Regime, features_of, regime_of
+from suture.diagnosis.statistics import Statistics, statistics_of
+from suture.errors import DataRefused
+from suture.spaces import Box
+
+
+def advice(statistics: Statistics, label: str, dimensions: int = 2) -> tuple[Recommendation, ...]:
+    regime = Regime(label=label, probabilities=dict.fromkeys(NAMES, 0.2), reasons=())  # type: ignore[arg-type]
+    return recommend(statistics, regime, dimensions)
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Statistics:
+    return statistics_of(make_log("mixed"))
+
+
+def test_every_preset_that_is_named_was_published() -> None:
+    for domain, methods in PUBLISHED.items():
+        assert set(methods) <= set(PRESETS[domain])  # type: ignore[index]
+    assert preset_of("filtered_bc", "sparse") == "generic"
+
+
+@pytest.mark.parametrize("label", NAMES)
+@pytest.mark.parametrize("discrete", [True, False])
+@pytest.mark.parametrize("rewarded", [True, False])
+def test_every_method_that_is_named_exists_and_fits(
+    mixed: Statistics, label: str, discrete: bool, rewarded: bool
+) -> None:
+    statistics = dataclasses.replace(
+        mixed, discrete=discrete, returns=mixed.returns if rewarded else None,
+        stitching=mixed.stitching if rewarded else None,
+    )  # fmt: skip
+    listed = advice(statistics, label)
+    assert listed
+    for one in listed:
+        assert one.method in ALGORITHMS
+        assert one.method in PRESETS[one.preset]  # type: ignore[index]
+        assert len(one.evidence) > 40
+        assert one.to_json().keys() == {"method", "preset", "evidence"}
+        assert not (discrete and one.method in ("td3_bc", "rebrac", "fql", "ifql", "edac"))
+    asked = any("The log has no rewards" in one.evidence for one in listed)
+    assert asked == (not rewarded and label not in ("imitation", "insufficient"))
+
+
+def test_uncovered_starts_are_an_answer(mixed: Statistics) -> None:
+    assert mixed.support is not None
+    bare = dataclasses.replace(mixed, support=dataclasses.replace(mixed.support, start_coverage=0.2))
+    first = advice(bare, "mixed")[0]
+    assert first.evidence.startswith("The start states are not covered: only 20%")
+    assert not any("not covered" in one.evidence for one in advice(mixed, "mixed"))
+
+
+def test_pairs_seen_once_ask_for_pessimism(mixed: Statistics) -> None:
+    assert mixed.support is not None
+    thin = dataclasses.replace(mixed, support=dataclasses.replace(mixed.support, seen_again=0.7))
+    assert "--count-penalty" in advice(thin, "mixed")[-1].evidence
+    assert "--count-penalty" not in advice(mixed, "mixed")[-1].evidence
+
+
+def test_noise_warns_of_luck_and_clouds_ask_for_a_flow(mixed: Statistics) -> None:
+    noisy = dataclasses.replace(mixed, shape=dataclasses.replace(mixed.shape, noise=0.6))
+    assert "lucky" in advice(noisy, "mixed")[0].evidence
+    clouds = dataclasses.replace(
+        mixed, discrete=False, behaviour=dataclasses.replace(mixed.behaviour, multimodality=0.6)
+    )
+    assert {one.method for one in advice(clouds, "heterogeneous")} >= {"iql", "fql"}
+
+
+def test_many_joints_take_the_settings_of_hands(mixed: Statistics) -> None:
+    moving = dataclasses.replace(mixed, discrete=False)
+    assert advice(moving, "imitation", 28)[0].preset == "dexterous"
+
+
+def test_the_table_fits_the_features(mixed: Statistics) -> None:
+    features = features_of(mixed)
+    assert features.keys() == WEIGHTS.keys()
+    assert all(0 <= value <= 1 for value in features.values())
+    assert all(len(row) == len(NAMES) for row in WEIGHTS.values())
+    assert MEANINGS.keys() == set(NAMES)
+
+
+def test_probabilities_are_some(mixed: Statistics) -> None:
+    found = regime_of(mixed)
+    assert sum(found.probabilities.values()) == pytest.approx(1)
+    assert found.probabilities[found.label] == max(found.probabilities.values())
+    assert len(found.reasons) >= 3
+
+
+def images() -> Dataset:
+    picture = np.random.default_rng(0).integers(0, 255, (600, 4, 4, 3)).astype(np.uint8)
+    return dataset_of((20,) * 30, observation=picture)
+
+
+def test_of_images_only_actions_and_returns_are_judged() -> None:
+    found = diagnose(images())
+    assert (found.statistics.support, found.statistics.stitching, found.statistics.shape.noise) == (None,) * 3
+    assert found.statistics.returns is not None
+    assert found.statistics.behaviour.entropy > 0.95
+    assert any("images" in note for note in found.notes)
+    assert found.regime.label == "random"
+
+
+def test_a_large_log_is_sampled_by_whole_episodes_and_says_so() -> None:
+    data = dataset_of((50,) * 100)
+    found = diagnose(data, limit=2000)
+    assert (found.statistics.sample.transitions, found.statistics.sample.episodes) == (2000, 40)
+    assert found.statistics.shape.transitions == 5000
+    assert any("2,000 of 5,000 transitions" in note for note in found.notes)
+    assert not any("drawn at random" in note for note in diagnose(data).notes)
+
+
+def test_progress_is_told_and_ends() -> None:
+    heard: list[tuple[str, float]] = []
+    diagnose(make_log("imitation"), tell=lambda what, share: heard.append((what, share)))
+    shares = [share for _, share in heard]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert len(heard) > 10
+
+
+def test_a_log_with_errors_is_refused() -> None:
+    data = images()
+    from suture.data.findings import Finding
+
+    broken = Finding(id="broken", severity="error", count=1, message="mend it")
+    with pytest.raises(DataRefused, match="mend it"):
+        diagnose(dataclasses.replace(data, findings=(broken,)))
+
+
+def test_constant_observations_and_actions_are_no_obstacle() -> None:
+    data = dataset_of((10,) * 5)
+    still = dataclasses.replace(
+        data, observation=np.zeros((50, 2), np.float32), next_observation=np.zeros((50, 2), np.float32),
+        action=np.zeros((50, 1), np.float32), reward=np.zeros(50, np.float32),
+        observation_space=Box((2,)), action_space=Box((1,)),
+    )  # fmt: skip
+    assert diagnose(still).statistics.behaviour.entropy == 0

@@ -10,7 +10,7 @@ from suture.data.episodes import Episodes
 from suture.data.findings import Finding, at, option, share_of
 from suture.data.log import Reading
 from suture.data.places import Names
-from suture.data.values import need_numbers, refuse, to_choices, to_float32
+from suture.data.values import need_numbers, refuse, remedy, to_choices, to_float32
 from suture.errors import RefusedInput
 from suture.spaces import Array, Box, Discrete, Space
 
@@ -107,7 +107,7 @@ def _settle_choices(
     labels = flat[:, 0]
     known = np.isfinite(labels)
     if not known.all():
-        message = f"{share_of(~known)} actions are NaN. Mend or remove these episodes."
+        message = f"{share_of(~known)} actions are NaN. {remedy('action')}."
         found.append(at("non-finite", "error", ~known, message))
         labels = np.where(known, labels, 0)
     logged = np.unique(labels)

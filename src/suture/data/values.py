@@ -17,6 +17,23 @@ from suture.errors import DataRefused
 from suture.spaces import Array, Box, Discrete, Space, Tree
 
 EXACT_INTEGERS = 1 << 24
+REMEDIES = {
+    "observation": "Fill in what was not measured (by the last value that was, say), leave the column out, "
+    "or remove these episodes",
+    "action": "Fill in what was done, or remove these episodes",
+    "reward": "Give these steps their reward (0 where nothing was earned), or remove their episodes; a step "
+    "alone cannot be dropped, for what follows would be joined to what went before",
+    "flag": "Write 1 where an episode ended so and 0 elsewhere",
+    "probability": "Fill in how likely the action was, or leave the column out",
+}
+"""What to do about a number that is absent (an empty cell, or NaN), by what it is."""
+
+
+def remedy(column: str) -> str:
+    """What to do where numbers of a column of a log are absent, such as reward or next_observation/camera."""
+    name = column.partition("/")[0].removeprefix("next_")
+    kinds = {"terminal": "flag", "timeout": "flag", "done": "flag"}
+    return REMEDIES.get(kinds.get(name, name), REMEDIES["probability"])
 
 
 def refuse(id: str, message: str) -> DataRefused:
@@ -138,7 +155,7 @@ def find_non_finite(
         named = name
     message = (
         f"{share_of(rows)} rows of {named} hold NaN or infinity, first row "
-        f"{int(np.flatnonzero(rows)[0]):,}. Mend or remove these episodes: training on them ends in NaN."
+        f"{int(np.flatnonzero(rows)[0]):,}. {remedy(name)}: training on them ends in NaN."
     )
     found.append(at("non-finite", "error", rows, message))
 

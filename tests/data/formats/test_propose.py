@@ -296,6 +296,16 @@ def test_a_shop(tmp_path: Path) -> None:
     assert proposal["observation"] == ["age"]
     assert "Perhaps 'user_id'? With null every row is a decision of its own (a bandit log)." in said
     assert "proposed as choices (discrete)" in said
+    assert "whole numbers from 0 to 39" in said
+    assert "subtract" not in said
+
+
+def test_choices_that_count_from_1_are_said_to(tmp_path: Path) -> None:
+    columns = {"run": EPISODES, "step": STEPS, "x": NOISE[0], "action": 1 + np.arange(300) % 5}
+    proposal, said = unread(tmp_path, columns)
+    assert proposal["action_type"] == "discrete"
+    assert "whole numbers from 1 to 5" in said
+    assert "Choices count from 0: subtract 1" in said
 
 
 def test_what_cannot_be_an_observation_is_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -311,7 +321,7 @@ def test_what_cannot_be_an_observation_is_left_out_with_the_reason(tmp_path: Pat
         "'gap' (empty cells",
         "'next_x' (the next row",
         "'note' (text",
-        "'mixed' (numbers but for 1 cell such as 'n.a.'",
+        "'mixed' (numbers but for 1 cell, the first 'n.a.'",
     ):
         assert f"Left out: {reason}" in said  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from suture.data.build import build
 from suture.data.formats import cells, tabular
 from suture.data.formats.schema import Schema
 from suture.data.log import Log
@@ -150,6 +152,29 @@ def test_text_where_numbers_must_be_is_refused_with_counts(tmp_path: Path) -> No
     refused(tmp_path, lines, x=["low", "high", "1", "2", "3"])
 
 
+def test_few_cells_of_text_among_numbers_are_named_to_be_mended(tmp_path: Path) -> None:
+    rows = 20
+    lines = ["e,t,x,y,u,r", *(f"0,{n},{n / 8},0,0,0" for n in range(rows))]
+    lines[4], lines[9] = "0,3,n/a,0,0,0", '0,8,"12,5",0,0,0'
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    with pytest.raises(FormatError) as refused:
+        tabular.read(tmp_path / "log.csv", schema=dataclasses.replace(SCHEMA, columns=()))
+    assert "'x' in 2 rows (lines 5, 10), first 'n/a', '12,5'" in str(refused.value)
+    assert "All other cells are numbers, so mend these: write decimals" in str(refused.value)
+    assert "category" not in str(refused.value)
+
+
+def test_absent_numbers_are_mended_by_what_they_are(tmp_path: Path) -> None:
+    """A step whose reward is absent cannot be dropped; the gate says the same of NaN as of an empty cell."""
+    rewards = "Give these steps their reward (0 where nothing was earned), or remove their episodes"
+    refused(tmp_path, re.escape(rewards), r=[1, None, 3, 4, 5])
+    refused(tmp_path, re.escape(f"For 'r': {rewards}"), x=[None, 1, 2, 3, 5], r=[1, None, 3, 4, 5])
+    refused(tmp_path, "For 'x': Fill in what was not measured", x=[None, 1, 2, 3, 5], r=[1, None, 3, 4, 5])
+    data = build(read(tmp_path, r=[1, float("nan"), 3, 4, 5]))
+    said = next(finding.message for finding in data.findings if finding.id == "non-finite")
+    assert rewards in said
+
+
 def test_what_is_no_number_in_a_parquet_file_is_named_by_its_type(tmp_path: Path) -> None:
     for values, said in (([[1.0, 2.0]] * 5, r"found List\(Float64\)"), ([b"ab"] * 5, "found Binary")):
         with pytest.raises(FormatError, match=f"column 'x' must hold one number a row, {said}"):
@@ -227,9 +252,11 @@ def test_a_bandit_log_is_a_log_of_one_step_episodes(tmp_path: Path) -> None:
 def test_a_misspelt_column_or_key_is_named_with_the_nearest(tmp_path: Path) -> None:
     refused(
         tmp_path,
-        "no column 'whom', which the schema names. Did you mean 'who'",
+        r"no column 'whom', which the schema names. Did you mean 'who'\? Its columns: e, t, x, y, u, r, who",
         dataclasses.replace(SCHEMA, columns=("whom",)),
     )
+    several = dataclasses.replace(SCHEMA, observation=("x", "speed", "height"))
+    refused(tmp_path, "no columns 'speed', 'height', which the schema names. Its columns: e, t, x", several)
     (tmp_path / "schema.json").write_text(json.dumps({"observations": ["x"], "action": ["u"]}))
     with pytest.raises(
         ConfigError, match=r"schema\.json: .* no field 'observations'. Did you mean 'observation'"
@@ -240,10 +267,14 @@ def test_a_misspelt_column_or_key_is_named_with_the_nearest(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"observation": []}, "at least one column"), ({"action": "u"}, "must be a tuple"),
+        ({"observation": []}, "at least one column"),
+        ({"action": "u"}, r'action must be a JSON list .*, such as \["u"\]; found "u"'),
+        ({"columns": [1]}, "columns must be a JSON list of names"),
+        ({"action_bounds": "0 1"}, r"action_bounds must be a JSON list, \[low, high\]"),
         ({"format": 2}, "<= 1"),
         ({"action_bounds": [1, -1]}, "low < high"), ({"action_type": "text"}, "one of"),
-        ({"reward": 3}, "type str"),
+        ({"reward": 3}, 'reward must be the name of one column, such as "reward", or null; found 3'),
+        ({"reward": ["r"]}, r'such as "r", or null; found \["r"\]'),
         ({"action_type": "discrete", "action": ["u", "v"]}, "one column"),
         ({"action_type": "discrete", "action_bounds": [0, 1]}, "for continuous actions"),
     ],

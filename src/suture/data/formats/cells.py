@@ -11,7 +11,7 @@ import polars as pl
 from suture.data.findings import Finding, at, first_rows, many, share_of
 from suture.data.formats.schema import FLAGS, Schema
 from suture.data.places import Places
-from suture.data.values import EXACT_INTEGERS
+from suture.data.values import EXACT_INTEGERS, remedy
 from suture.errors import FormatError
 from suture.spaces import Array
 
@@ -159,10 +159,18 @@ class Cells:
 
     def _refuse_empty(self) -> None:
         if self.empty:
-            raise FormatError(
-                f"{self.source.path}: {empty_cells(self.empty, self.source)} Fill them, drop the rows, or "
-                "leave the column out of the schema."
-            )
+            advice = self._remedies()
+            raise FormatError(f"{self.source.path}: {empty_cells(self.empty, self.source)} {advice}")
+
+    def _remedies(self) -> str:
+        """What to do about the empty cells, by what their columns are."""
+        mended = dict[str, list[str]]()
+        for group, names in self.groups.items():
+            for name in (name for name in names if name in self.empty):
+                mended.setdefault(remedy(group), []).append(repr(name))
+        if len(mended) == 1:
+            return f"{next(iter(mended))}."
+        return " ".join(f"For {', '.join(names)}: {what}." for what, names in mended.items())
 
     def findings(self, index: Array | None) -> tuple[Finding, ...]:
         """What float32 does to the numbers.   index: the order into which the rows were put."""

@@ -173,7 +173,11 @@ def _text(draft: Draft, name: str) -> str:
     odd = cells.filter(evidence.words(cells)) if cells.dtype == pl.String else cells
     if not 0 < 2 * len(odd) <= len(cells):
         return "text: encode it as numbers to use it"
-    return f"numbers but for {many(len(odd), 'cell')} such as {odd[0]!r:.40}: mend them to use it"
+    first = int((evidence.words(draft.head[name]) & draft.head[name].is_not_null()).arg_max() or 0)
+    return (
+        f"numbers but for {many(len(odd), 'cell')}, the first {odd[0]!r:.40} in row {first + 1:,} after the "
+        "header: mend to use it"
+    )
 
 
 def _note_rest(draft: Draft) -> None:
@@ -219,10 +223,11 @@ def _schema(draft: Draft) -> dict[str, Any]:
     named = len(action) == 1 and bool(roles.words(action[0]) & roles.CHOICE)
     discrete = len(action) == 1 and evidence.are_choices(draft.numbers[action[0]], named=named)
     if discrete:
-        most = float(draft.numbers[action[0]].max())  # pyright: ignore
+        least, most = (float(getattr(draft.numbers[action[0]], end)()) for end in ("min", "max"))
+        count = f" Choices count from 0: subtract {least:.0f}, or 0 is a choice never taken." if least else ""
         draft.note(
-            f"{action[0]!r} holds whole numbers from 0 to {most:.0f}, so it was proposed as choices "
-            '(discrete). If they are amounts, set action_type to "continuous".'
+            f"{action[0]!r} holds whole numbers from {least:.0f} to {most:.0f}, so it was proposed as "
+            f'choices (discrete).{count} If they are amounts, set action_type to "continuous".'
         )
     defaults = {name: field.default for name, field in fields_of(Schema).items()}
     return defaults | {

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from suture import config
 from suture.config import bounded
@@ -106,6 +106,7 @@ class Schema:
     def from_json(values: Mapping[str, Any], where: str = "The schema") -> "Schema":
         """The schema that `to_json` wrote. An unknown or misspelt key is refused."""
         try:
+            _check_types(values)
             return config.from_json(Schema, values)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
@@ -129,3 +130,34 @@ class Schema:
     def keys(self) -> tuple[str, ...]:
         """Every column that is kept as it is: episode, order, and those for splitting."""
         return tuple(dict.fromkeys(name for name in (self.episode, self.order, *self.columns) if name))
+
+
+LISTS = ("observation", "action", "action_probabilities", "columns")
+NAMES = ("episode", "order", "reward", "cost", *FLAGS, "propensity")
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    """Refuse one name where a list of them belongs, and a list where one name does, with an example."""
+    for role in (*LISTS, *NAMES):
+        value = values.get(role)
+        is_list = isinstance(value, list) and all(isinstance(name, str) for name in cast("list[Any]", value))
+        if role in LISTS and role in values and not is_list:
+            example = json.dumps([value] if isinstance(value, str) else ["first", "second"])
+            raise ConfigError(
+                f"{role} must be a JSON list of names of columns, such as {example}; found {_json(value)}."
+            )
+        if role in NAMES and value is not None and not isinstance(value, str):
+            example = json.dumps(value[0] if is_list and value else role)
+            raise ConfigError(
+                f"{role} must be the name of one column, such as {example}, or null; found {_json(value)}."
+            )
+    stated = values.get("action_bounds")
+    if stated is not None and not isinstance(stated, list):
+        raise ConfigError(
+            "action_bounds must be a JSON list, [low, high], or one such list for each dimension, [[0, 100], "
+            f"[0, 1]]; found {_json(stated)}."
+        )
+
+
+def _json(value: Any) -> str:
+    return f"{json.dumps(value, default=str):.60}"

@@ -30,6 +30,13 @@ from suture.storage.manifest import object_of, read_json
 
 MAX_CHOICES = 1 << 24
 SPARSE = 4
+SHOWN, LISTED = 5, 40
+FEW = 0.2
+MEND = (
+    "All other cells are numbers, so mend these: write decimals as the others are (12.5, not 12,5), fill in "
+    "what was not measured, or remove the episode. A column may also be taken out of the schema."
+)
+ENCODE = "Encode the text as numbers (one column per category), or take these columns out of the schema."
 NAMED = ("observation", "action", "reward")
 
 
@@ -117,17 +124,15 @@ def _check_columns(table: pl.LazyFrame, text: Text | None, schema: Schema, sourc
     """
     kinds = table.collect_schema()
     wanted = dict.fromkeys((*schema.numbers, *schema.keys, *schema.action_probabilities))
-    for name in wanted:
-        if name not in kinds:
-            raise FormatError(
-                f"{source.path} has no column {name!r}, which the schema names.{nearest(name, kinds)}"
-            )
+    absent = [name for name in wanted if name not in kinds]
+    if absent:
+        raise FormatError(_absent(absent, list(kinds), source))
     for name in (name for name in schema.numbers if kinds[name].is_nested() or kinds[name] == pl.Binary):
         raise FormatError(
             f"{source.path}: column {name!r} must hold one number a row, found {kinds[name]}. Write one "
             "column for each number, or take it out of the schema."
         )
-    bad: list[str] = []
+    bad, most = list[str](), 0.0
     for name in (name for name in schema.numbers if not _is_number(kinds[name])):
         if kinds[name] == pl.String:
             read = number(name, kinds[name], decimal_comma=text is not None and text.decimal_comma)
@@ -137,14 +142,28 @@ def _check_columns(table: pl.LazyFrame, text: Text | None, schema: Schema, sourc
         found = table.select(pl.col(name), wrong.alias("wrong")).collect()
         mask = found["wrong"].to_numpy()
         if mask.any():
-            first = str(found[name].filter(found["wrong"])[0])
-            bad.append(f"{name!r} in {source.where(mask)}, first {first!r:.60}")
+            cells = [str(cell) for cell in found[name].filter(found["wrong"])[:SHOWN]]
+            listed = ", ".join(f"{cell!r:.40}" for cell in dict.fromkeys(cells))
+            bad.append(f"{name!r} in {source.where(mask)}, first {listed}")
+            most = max(most, float(mask.mean()))
     if bad:
         raise FormatError(
-            f"{source.path}: columns that must hold numbers hold text: {'; '.join(bad)}. Encode the text as "
-            "numbers (one column per category), or take these columns out of the schema."
+            f"{source.path}: columns that must hold numbers hold text: {'; '.join(bad)}. "
+            f"{MEND if most <= FEW else ENCODE}"
         )
     return frozenset(name for name in schema.numbers if kinds[name].is_integer())
+
+
+def _absent(names: list[str], known: list[str], source: Source) -> str:
+    """Which columns a table lacks, the nearest one it has, and all that it has."""
+    close = nearest(names[0], known)
+    close = close if close.startswith(" Did") else ""
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    which = f"column{'' if len(names) == 1 else 's'} {', '.join(map(repr, names[:LISTED]))}"
+    return (
+        f"{source.path} has no {which}, which the schema names.{close} "
+        f"Its columns: {', '.join(known[:LISTED])}{more}."
+    )
 
 
 def _is_number(kind: pl.DataType) -> bool:

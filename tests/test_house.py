@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from suture.algorithms.table import ALGORITHMS
+from suture.config import OWN, bounds_of, fields_of, types_of
+from suture.training.settings import Settings
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 FILE, LOOP, ALGORITHM, FUNCTION = 400, 200, 150, 60
@@ -166,6 +170,22 @@ def test_algorithms_do_not_know_why_an_episode_ended() -> None:
         r"\b(done|dones|timeout|timeouts)\b", sorted((ROOT / "src/suture/algorithms").glob("*.py"))
     )
     assert not found, f"terminations are settled in data/build.py and arrive as Batch.discount: {found}"
+
+
+@pytest.mark.parametrize("kind", [*ALGORITHMS.values(), Settings], ids=lambda kind: kind.__name__)
+def test_every_field_says_what_it_is_and_where_it_comes_from(kind: type) -> None:
+    """What `--help` shows: a meaning, a unit where something is counted, and a paper or "own choice".
+
+    A paper of 2018 or later is named with its number on arXiv.
+    """
+    for name, field in fields_of(kind).items():
+        bounds, where = bounds_of(field), f"{kind.__name__}.{name}"
+        assert bounds.help, where
+        counts = {int, int | None, tuple[int, ...]}
+        assert bounds.unit or types_of(kind)[name] not in counts, f"{where}: a number of what?"
+        assert bounds.source == OWN or re.search(r"\b(19|20)\d\d\b", bounds.source), where
+        recent = re.findall(r"\b(?:201[89]|202\d)\b(?! *\(arXiv:\d{4}\.\d{5}\))", bounds.source)
+        assert not recent, f"{where}: {bounds.source} lacks its number on arXiv"
 
 
 def test_random_keys_are_made_in_one_place() -> None:

@@ -21,6 +21,8 @@ from typing import Any, Literal, TypeVar
 from suture.errors import ConfigError
 
 FORMAT = 1
+OWN = "own choice"
+"""The source of a field whose meaning or default was not published elsewhere."""
 Config = TypeVar("Config")
 
 

@@ -27,7 +27,7 @@ from suture.nets.policies import Head, Policy, policy_for
 from suture.objectives.returns import one_step_target
 from suture.objectives.weights import exponential_weight, softmax_weight
 
-PAPER = "Nair et al. 2020 (arXiv:2006.09359)"
+PAPER, CORL = "Nair et al. 2020 (arXiv:2006.09359)", "Tarasov et al. 2022 (arXiv:2210.07105)"
 
 
 class WeightedState(eqx.Module):
@@ -109,7 +109,7 @@ class AWAC(WeightedActorCritic):
     weights: Literal["exp", "softmax"] = bounded(
         "exp", source=PAPER, help="limited by max_weight, or divided by their sum over the batch"
     )
-    max_weight: float = bounded(100.0, above=0.0, help="exp: limit of the advantage weight")
+    max_weight: float = bounded(100.0, above=0.0, source=CORL, help="exp: limit of the advantage weight")
 
     def baseline(self, critic: Critic, batch: Batch, own: Distribution, key: Key) -> Float[Array, " batch"]:
         """The mean over choices; one action of the policy otherwise."""

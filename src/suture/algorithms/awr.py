@@ -21,7 +21,7 @@ from suture.algorithms import fields
 from suture.algorithms.base import Algorithm, Batch, Metrics, Spec, Trainable, follow, scalars
 from suture.algorithms.critic_based import value_limit
 from suture.algorithms.moments import Moments
-from suture.config import bounded
+from suture.config import OWN, bounded
 from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.critics import Critic, Value, critic_for
@@ -52,7 +52,7 @@ class AWR(Algorithm[AWRState]):
 
     discount: float = fields.discount()
     window_length: int = bounded(
-        16, at_least=1, unit="steps", help="logged steps of a return; the value of what follows stands behind"
+        16, at_least=1, unit="steps", source=OWN, help="of a return; behind is the value of what follows"
     )
     mixing: float = bounded(
         0.95, at_least=0.0, at_most=1.0, source=PAPER,

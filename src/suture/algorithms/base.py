@@ -137,7 +137,13 @@ class Algorithm(abc.ABC, Generic[S]):
     actions: ClassVar[frozenset[str]] = frozenset({"continuous", "discrete"})
     preparation: ClassVar[dict[str, bool]] = {}
 
-    batch_size: int = bounded(256, at_least=1, unit="transitions", help="transitions per update")
+    batch_size: int = bounded(
+        256,
+        at_least=1,
+        unit="transitions",
+        source="Haarnoja et al. 2018 (arXiv:1812.05905)",
+        help="transitions per update",
+    )
 
     def __post_init__(self) -> None:
         config.check(self)

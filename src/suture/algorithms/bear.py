@@ -17,7 +17,7 @@ from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
 from suture.algorithms.behaviour import Behaviour, BehaviourBased
 from suture.algorithms.multiplier import Multiplier, multiplier, rise
-from suture.config import bounded
+from suture.config import OWN, bounded
 from suture.data.dataset import Dataset
 from suture.errors import RefusedInput
 from suture.keys import Key
@@ -60,7 +60,7 @@ class BEAR(BehaviourBased[BEARState]):
     mmd: Literal["kernel", "rff"] = bounded(
         "kernel", source="Rahimi & Recht 2007", help="distance by the kernel, or by random Fourier features"
     )
-    features: int = bounded(256, at_least=1, help="rff: number of frequencies, drawn anew at each update")
+    features: int = bounded(256, at_least=1, unit="frequencies", source=OWN, help="rff: drawn at each update")
     pessimism: float = fields.pessimism(source=PAPER)
     target_samples: int = fields.target_samples(source=PAPER)
     act_samples: int = fields.act_samples(source=PAPER)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Trainable, scalars
 from suture.algorithms.critic_based import CriticBased
-from suture.config import bounded
+from suture.config import OWN, bounded
 from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.distributions import Distribution
@@ -24,6 +24,7 @@ from suture.objectives.divergences import Kernel, policy_divergence
 
 S = TypeVar("S")
 ADOPTED = 2**31 - 1
+BRAC, BEAR = "Wu et al. 2019 (arXiv:1911.11361)", "Kumar et al. 2019 (arXiv:1906.00949)"
 
 
 class Behaviour(eqx.Module):
@@ -42,21 +43,19 @@ class Behaviour(eqx.Module):
 class BehaviourBased(CriticBased[S]):
     """Keeps the policy near a model of the behaviour, which the state holds as `behaviour`."""
 
-    behaviour_hidden: tuple[int, ...] = bounded(
-        (256, 256), at_least=1, unit="units", help="widths of the behaviour model's hidden layers"
-    )
+    behaviour_hidden: tuple[int, ...] = fields.hidden(OWN, of="the behaviour model's hidden layers")
     behaviour_learning_rate: float = fields.learning_rate("the behaviour model")
     actor_learning_rate: float = fields.learning_rate("the policy")
     warm_up: int = bounded(
-        1_000, at_least=0, unit="updates",
+        1_000, at_least=0, unit="updates", source=OWN,
         help="the policy's first updates only bring it near the behaviour, whatever the values say",
     )  # fmt: skip
     divergence_samples: int = bounded(
-        4, at_least=1, unit="actions", help="drawn in each state to estimate how far the policies are apart"
+        4, at_least=1, unit="actions", source=BRAC, help="drawn in each state to estimate a divergence"
     )
-    kernel: Kernel = bounded("laplacian", help="kernel of the distance (mmd) between samples of two policies")
+    kernel: Kernel = bounded("laplacian", source=BEAR, help="of the distance (mmd) between samples")
     sigma: float = bounded(
-        10.0, above=0.0,
+        10.0, above=0.0, source=BEAR,
         help="its width: exp(-|x - y|_1 / 2 sigma), or exp(-|x - y|^2 / 2 sigma) with sigma not squared",
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from suture.algorithms.base import Batch, Metrics, Trainable, scalars
 from suture.algorithms.critic_based import Asked
 from suture.algorithms.multiplier import Multiplier, multiplier, rise
 from suture.algorithms.sac import SACState, SoftActorCritic
-from suture.config import bounded
+from suture.config import OWN, bounded
 from suture.keys import Key
 from suture.nets.critics import ContinuousCritic, Critic
 from suture.nets.distributions import Distribution
@@ -68,8 +68,9 @@ class Conservative(SoftActorCritic[ConservativeState[L]]):
         False, source=PAPER, help="divide by the number of those actions: the gap falls by T times its log"
     )
     sampled_gradient: bool = bounded(
-        False, help="the penalty's gradient flows through one of those actions a row, drawn by its weight in "
-        "the soft maximum, in place of all: no bias, and less than half of the arithmetic",
+        False, source=OWN,
+        help="the penalty's gradient flows through one of those actions a row, drawn by its weight in the "
+        "soft maximum, in place of all: no bias, and less than half of the arithmetic",
     )  # fmt: skip
     target_gap: float | None = bounded(
         None, traced=True, unit="reward", source=PAPER,

@@ -47,7 +47,9 @@ class CriticBased(Algorithm[S]):
     spread: float | None = fields.spread()
     critic_learning_rate: float = fields.learning_rate("the critics")
     hidden: tuple[int, ...] = fields.hidden()
-    layer_norm: bool = bounded(False, help="layer norm in the critics (for sparse, long tasks)")
+    layer_norm: bool = bounded(
+        False, source=fields.BALL, help="layer norm in the critics (for sparse, long tasks)"
+    )
 
     @property
     def window(self) -> int:

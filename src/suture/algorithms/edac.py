@@ -47,7 +47,7 @@ class EDAC(SoftPolicy):
     actions: ClassVar[frozenset[str]] = frozenset({"continuous"})
 
     critics: int = bounded(
-        10, at_least=2, source=PAPER, help="size of the critic ensemble, whose minimum is used"
+        10, at_least=2, unit="critics", source=PAPER, help="size of the ensemble, whose minimum is used"
     )
     hidden: tuple[int, ...] = fields.hidden(source=PAPER, default=WIDTHS)
     diversity_weight: float = bounded(

@@ -4,44 +4,45 @@ from typing import Any
 
 from suture.config import bounded
 
+SAC, TD3 = "Haarnoja et al. 2018 (arXiv:1812.05905)", "Fujimoto et al. 2018 (arXiv:1802.09477)"
+IQL, BALL = "Kostrikov et al. 2021 (arXiv:2110.06169)", "Ball et al. 2023 (arXiv:2302.02948)"
 
-def discount(default: float = 0.99, *, traced: bool = True) -> Any:
+
+def discount(default: float = 0.99, *, traced: bool = True, source: str = SAC) -> Any:
     """The discount factor.   traced: False where columns that are made before the program hold it too."""
-    return bounded(default, at_least=0.0, at_most=1.0, traced=traced, help="gamma, per step")
+    return bounded(
+        default, at_least=0.0, at_most=1.0, traced=traced, unit="per step", source=source, help="gamma"
+    )
 
 
 def target_rate(default: float = 0.005) -> Any:
     """The rate at which target networks follow."""
-    return bounded(default, above=0.0, at_most=1.0, help="Polyak rate of the target critics, per update")
+    return bounded(
+        default, above=0.0, at_most=1.0, unit="per update", source=SAC, help="Polyak rate of target critics"
+    )
 
 
-def learning_rate(of: str, default: float = 3e-4, source: str = "") -> Any:
+def learning_rate(of: str, default: float = 3e-4, source: str = SAC) -> Any:
     """The step size of Adam."""
     return bounded(default, above=0.0, source=source, help=f"Adam step size of {of}")
 
 
-def head(source: str = "") -> Any:
+def head(source: str = IQL) -> Any:
     """The distribution of continuous actions."""
     return bounded(
         "gaussian", source=source, help="distribution of continuous actions; choices are categorical"
     )
 
 
-def hidden(source: str = "", default: tuple[int, ...] = (256, 256)) -> Any:
-    """The widths of the hidden layers."""
-    return bounded(
-        default,
-        at_least=1,
-        unit="units",
-        source=source,
-        help="widths of the hidden layers; none is linear",
-    )
+def hidden(source: str = SAC, default: tuple[int, ...] = (256, 256), of: str = "the hidden layers") -> Any:
+    """The widths of hidden layers."""
+    return bounded(default, at_least=1, unit="units", source=source, help=f"widths of {of}; none is linear")
 
 
-def critics(source: str = "", default: int = 2) -> Any:
+def critics(source: str = TD3, default: int = 2) -> Any:
     """The size of the critic ensemble."""
     return bounded(
-        default, at_least=1, source=source, help="size of the critic ensemble, whose minimum is used"
+        default, at_least=1, unit="critics", source=source, help="size of the ensemble, whose minimum is used"
     )
 
 
@@ -58,7 +59,7 @@ def spread(default: float | None = None) -> Any:
 def expectile(default: float = 0.7) -> Any:
     """The level of a value expectile."""
     return bounded(
-        default, above=0.0, below=1.0, source="Kostrikov et al. 2021 (arXiv:2110.06169)",
+        default, above=0.0, below=1.0, source=IQL,
         help="level of the value expectile: 0.5 evaluates the behaviour, towards 1 its best actions; "
         "0.9 where fragments must be stitched",
     )  # fmt: skip
@@ -66,10 +67,10 @@ def expectile(default: float = 0.7) -> Any:
 
 def flow_steps(source: str = "") -> Any:
     """How finely a flow is followed."""
-    return bounded(10, at_least=1, source=source, help="steps of Euler's method along the flow")
+    return bounded(10, at_least=1, unit="steps", source=source, help="of Euler's method along the flow")
 
 
-def dropout(source: str = "") -> Any:
+def dropout(source: str = IQL) -> Any:
     """Dropout in the actor."""
     return bounded(
         0.0, at_least=0.0, below=1.0, traced=False, source=source,
@@ -113,22 +114,24 @@ def pessimism(source: str = "") -> Any:
 
 def target_samples(source: str = "") -> Any:
     """How many actions a target chooses from."""
-    return bounded(10, at_least=1, source=source, help="actions at the next observation; the best one counts")
+    return bounded(
+        10, at_least=1, unit="actions", source=source, help="at the next observation; the best one counts"
+    )
 
 
 def act_samples(source: str = "") -> Any:
     """How many actions the policy chooses from when it acts."""
-    return bounded(100, at_least=1, source=source, help="actions of which the first critic's best is played")
+    return bounded(
+        100, at_least=1, unit="actions", source=source, help="of which the first critic's best is played"
+    )
 
 
 def latent(source: str = "") -> Any:
     """The size of a VAE's noise."""
     return bounded(
-        None,
-        at_least=1,
-        source=source,
-        help="dimensions of the VAE's noise; none: two for each of the action",
-    )
+        None, at_least=1, unit="dimensions", source=source,
+        help="of the VAE's noise; none: two for each of the action",
+    )  # fmt: skip
 
 
 def noise_weight(source: str = "") -> Any:

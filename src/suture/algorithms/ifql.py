@@ -42,7 +42,11 @@ class IFQL(ImplicitValues[IFQLState]):
 
     expectile: float = fields.expectile(0.9)
     samples: int = bounded(
-        32, at_least=1, source=PAPER, help="proposals of the clone, of which the best acts"
+        32,
+        at_least=1,
+        unit="actions",
+        source=PAPER,
+        help="proposed by the clone, of which the best is played",
     )
     flow_steps: int = fields.flow_steps(PAPER)
     hidden: tuple[int, ...] = fields.hidden(PAPER, (512, 512, 512, 512))

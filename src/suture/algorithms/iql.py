@@ -17,7 +17,7 @@ from jaxtyping import Array
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, scalars
 from suture.algorithms.implicit import PAPER, ImplicitValues, Values
-from suture.config import bounded
+from suture.config import OWN, bounded
 from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.critics import Critic, Value
@@ -64,7 +64,12 @@ class IQL(ImplicitValues[IQLState]):
         help="ddpg_bc: weight of cloning, with standard deviation 1 in a gaussian head",
     )  # fmt: skip
     threshold: float = bounded(
-        0.05, at_least=0.0, below=1.0, unit="probability", help="greedy: the least that a choice is taken"
+        0.05,
+        at_least=0.0,
+        below=1.0,
+        unit="probability",
+        source=OWN,
+        help="greedy: the least that a choice is taken",
     )
     actor_learning_rate: float = fields.learning_rate("the policy", source=PAPER)
     actor_schedule: Literal["cosine", "constant"] = bounded(

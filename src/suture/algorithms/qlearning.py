@@ -43,7 +43,7 @@ class QState(eqx.Module):
 class QLearning(CriticBased[QState]):
     """`Q(s, a) = r + gamma V(s')`, where V is the least that the targets say of the best action found."""
 
-    critics: int = fields.critics(default=1)
+    critics: int = fields.critics("Mnih et al. 2015", 1)
     loss: Regression = fields.regression("squared")
     double: bool = fields.double(False)
     targets: Literal["one", "two_lagged"] = fields.targets("one")
@@ -120,11 +120,11 @@ class QTOpt(QLearning):
     name: ClassVar[str] = "qt_opt"
     actions: ClassVar[frozenset[str]] = frozenset({"continuous"})
 
-    discount: float = fields.discount(0.9)
+    discount: float = fields.discount(0.9, source=QT_OPT)
     targets: Literal["one", "two_lagged"] = fields.targets("two_lagged")
-    samples: int = bounded(64, at_least=1, source=QT_OPT, help="actions in one iteration of the search")
-    elites: int = bounded(6, at_least=1, source=QT_OPT, help="the best of them, around which it goes on")
-    iterations: int = bounded(2, at_least=1, source=QT_OPT, help="iterations of the search")
+    samples: int = bounded(64, at_least=1, unit="actions", source=QT_OPT, help="in one iteration")
+    elites: int = bounded(6, at_least=1, unit="actions", source=QT_OPT, help="around which it goes on")
+    iterations: int = bounded(2, at_least=1, unit="iterations", source=QT_OPT, help="of the search")
     choices: int = bounded(
         0, at_least=0, unit="dimensions", source=QT_OPT,
         help="the last dimensions of an action are one choice: one is high and the others are low",

@@ -56,7 +56,7 @@ class SoftActorCritic(CriticBased[S]):
         help="the entropy that the temperature is learned for; None: minus the dimensions of the action, or "
         "0.98 of the largest entropy of choices",
     )  # fmt: skip
-    initial_temperature: float = bounded(1.0, above=0.0, unit="reward / nat", help="it is learned from here")
+    initial_temperature: float = bounded(1.0, above=0.0, unit="reward / nat", source=PAPER, help="at first")
     actor_learning_rate: float = fields.learning_rate("the policy", source=PAPER)
     temperature_learning_rate: float = fields.learning_rate("the temperature", source=PAPER)
 

@@ -5,7 +5,7 @@ import re
 from typing import Literal
 
 from suture import config
-from suture.config import bounded
+from suture.config import OWN, bounded
 from suture.data.normalise import ObservationRule, RewardRule
 from suture.errors import ConfigError
 
@@ -16,38 +16,56 @@ UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**2
 class Settings:
     """Everything that decides a run, beside its algorithm, its members and its data."""
 
-    steps: int = bounded(30_000, at_least=1, unit="updates", help="length of the run")
-    checkpoint_every: int = bounded(10_000, at_least=1, unit="updates", help="steps between checkpoints")
-    log_every: int = bounded(1_000, at_least=1, unit="updates", help="steps between lines of metrics")
-    keep: int = bounded(5, at_least=1, help="checkpoints kept; older ones are removed")
-    normalise: ObservationRule = bounded("standardise", help="scale of observations, from the training part")
+    steps: int = bounded(30_000, at_least=1, unit="updates", source=OWN, help="length of the run")
+    checkpoint_every: int = bounded(
+        10_000, at_least=1, unit="updates", source=OWN, help="between checkpoints"
+    )
+    log_every: int = bounded(1_000, at_least=1, unit="updates", source=OWN, help="between lines of metrics")
+    keep: int = bounded(
+        5, at_least=1, unit="checkpoints", source=OWN, help="that stay; older ones are removed"
+    )
+    normalise: ObservationRule = bounded(
+        "standardise", source="Fujimoto & Gu 2021 (arXiv:2106.06860)",
+        help="scale of observations, from the training part",
+    )  # fmt: skip
     reward_rule: RewardRule = bounded(
         "none", help="scale of rewards: return-range is 1000 / (largest - smallest return)",
         source="Kostrikov et al. 2021 (arXiv:2110.06169)",
     )  # fmt: skip
-    reward_scale: float = bounded(1.0, above=0.0, traced=False, help="rewards are multiplied by this")
-    reward_shift: float = bounded(0.0, traced=False, help="then this is added (-1 for sparse mazes)")
+    reward_scale: float = bounded(
+        1.0, above=0.0, traced=False, source="Nakamoto et al. 2023 (arXiv:2303.05479)",
+        help="rewards are multiplied by this",
+    )  # fmt: skip
+    reward_shift: float = bounded(
+        0.0, traced=False, unit="scaled reward", source="Kostrikov et al. 2021 (arXiv:2110.06169)",
+        help="then this is added (-1 for sparse mazes)",
+    )  # fmt: skip
     count_penalty: float = bounded(
         0.0, at_least=0.0, traced=False, unit="scaled reward", source="Jin et al. 2021 (arXiv:2012.15085)",
         help="pessimism by counts: a reward is lowered by this, divided by the root of how often its "
         "observation and action occur",
     )  # fmt: skip
     count_grid: float | None = bounded(
-        None, above=0.0, traced=False, unit="standard deviations, half ranges of an action",
+        None, above=0.0, traced=False, unit="standard deviations, half ranges of an action", source=OWN,
         help="observations and actions count as alike where they round to the same multiples of this; "
         "default: where they are equal",
     )  # fmt: skip
     validation: float = bounded(
-        0.0, at_least=0.0, below=1.0, traced=False, help="share of the episodes kept out of training"
-    )
-    split_by: str = bounded("episode", help="episode, entity:COLUMN or time:COLUMN")
+        0.0, at_least=0.0, below=1.0, traced=False, unit="share of the episodes", source=OWN,
+        help="kept out of training",
+    )  # fmt: skip
+    split_by: str = bounded("episode", source=OWN, help="episode, entity:COLUMN or time:COLUMN")
     memory_limit: str | None = bounded(
-        None, help="data beyond this (such as 2GB) is streamed from the disk; default: half of the memory"
-    )
+        None, source=OWN,
+        help="data beyond this (such as 2GB) is streamed from the disk; default: half of the memory",
+    )  # fmt: skip
     on_divergence: Literal["stop", "continue"] = bounded(
-        "stop", help="what to do when values leave every bound that the rewards allow"
+        "stop", source="van Hasselt et al. 2018 (arXiv:1812.02648)",
+        help="what to do when values leave every bound that the rewards allow",
+    )  # fmt: skip
+    tensorboard: bool = bounded(
+        False, source=OWN, help="also write TensorBoard event files (extra: tensorboard)"
     )
-    tensorboard: bool = bounded(False, help="also write TensorBoard event files (extra: tensorboard)")
 
     def __post_init__(self) -> None:
         config.check(self)

@@ -112,7 +112,7 @@ def claim(step: int, value: float, truth_is: Any = "played", method: str = "dqn"
 
 def shown(claims: list[Claim]) -> str:
     console = Console(width=240, record=True, file=io.StringIO())
-    console.print(render(claims, 10.0))
+    console.print(render(claims))
     return console.export_text()
 
 

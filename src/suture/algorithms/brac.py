@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
 from suture.algorithms.behaviour import Behaviour, BehaviourBased
+from suture.algorithms.critic_based import Held
 from suture.algorithms.multiplier import Multiplier, multiplier, rise
 from suture.config import bounded
 from suture.errors import ConfigError
@@ -88,6 +89,10 @@ class BRAC(BehaviourBased[BRACState]):
             Trainable.of(policy, self.actor_optimiser()),
             multiplier(self.temperature, adam(self.temperature_learning_rate)), jnp.int32(0),
         )  # fmt: skip
+
+    @property
+    def values_hold(self) -> Held:
+        return "rewards" if self.penalty == "actor" else "rewards less a penalty"
 
     def value_limit(self, spec: Spec) -> float | None:
         """None where values hold a divergence, which has no limit."""

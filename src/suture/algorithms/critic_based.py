@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ S = TypeVar("S")
 C = TypeVar("C", bound=Critic)
 Asked: TypeAlias = tuple[Float[Array, " members batch"], Array | float, Metrics]
 """Values of the logged actions, what a penalty adds to the loss, and metrics."""
+Held: TypeAlias = Literal["rewards", "rewards and entropy", "rewards less a penalty"]
+"""What is summed up in values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,15 @@ class CriticBased(Algorithm[S]):
     def pessimistic(self, q: Float[Array, " members *batch"]) -> Float[Array, "*batch"]:
         """One value of an ensemble: its minimum, or its mean less `spread` standard deviations."""
         return pessimistic(q, self.spread)
+
+    @property
+    def values_hold(self) -> Held:
+        """What the values sum up: only those of rewards alone are claims about returns.
+
+        A penalty of the critic's loss, such as CQL's, is none of this: it lowers the estimate, not what is
+        estimated.
+        """
+        return "rewards"
 
     def critic(self, state: Any) -> Critic:
         """The critics that a state holds."""

@@ -11,6 +11,7 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from suture.algorithms.base import Batch, Metrics, Spec, scalars
+from suture.algorithms.critic_based import Held
 from suture.algorithms.td3 import DeterministicActorCritic, DeterministicState
 from suture.config import bounded
 from suture.errors import ConfigError
@@ -49,6 +50,10 @@ class ReBRAC(DeterministicActorCritic):
                 f"ReBRAC.chunk must be 1, found {self.chunk}: values are penalised by the distance to what "
                 "the log did next, and a batch holds the next action, not the next chunk. Use td3_bc or iql."
             )
+
+    @property
+    def values_hold(self) -> Held:
+        return "rewards less a penalty" if self.critic_penalty else "rewards"
 
     def init(self, spec: Spec, key: Key) -> DeterministicState:
         """Outputs begin near 0, as in the authors' code: those of normalised features would be large."""

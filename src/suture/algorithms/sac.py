@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
-from suture.algorithms.critic_based import Asked, CriticBased
+from suture.algorithms.critic_based import Asked, CriticBased, Held
 from suture.algorithms.multiplier import Multiplier, multiplier, rise
 from suture.config import bounded
 from suture.keys import Key
@@ -59,6 +59,10 @@ class SoftActorCritic(CriticBased[S]):
     initial_temperature: float = bounded(1.0, above=0.0, unit="reward / nat", source=PAPER, help="at first")
     actor_learning_rate: float = fields.learning_rate("the policy", source=PAPER)
     temperature_learning_rate: float = fields.learning_rate("the temperature", source=PAPER)
+
+    @property
+    def values_hold(self) -> Held:
+        return "rewards and entropy" if self.entropy_backup else "rewards"
 
     def soft_init(self, spec: Spec, key: Key) -> SACState:
         """Critics, policy and temperature before the first update."""

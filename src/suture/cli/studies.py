@@ -33,15 +33,15 @@ def overestimation(
     from suture.algorithms.table import algorithm_named
     from suture.cli.progress import Bar
     from suture.data.load import load
-    from suture.data.returns import effective_horizon
-    from suture.evaluation.overestimation import Study
+    from suture.evaluation.overestimation import Study, of_rewards
     from suture.report.claims import draw, render
     from suture.spaces import Discrete
     from suture.storage.atomic import write_file
 
     log = load(data, schema=reading.schema, reading=reading.reading)
     kind = "discrete" if isinstance(log.action_space, Discrete) else "continuous"
-    chosen: list[Any] = [algorithm_named(name)() for name in methods or NAIVE_AND_CONSTRAINED[kind]]
+    usual: list[Any] = [algorithm_named(name)() for name in methods or NAIVE_AND_CONSTRAINED[kind]]
+    chosen = [of_rewards(algorithm) for algorithm in usual]
     with Bar("overestimation") as watch:
         study = Study(
             data=log, out=out, steps=steps, every=every, seeds=seeds, environment=env, episodes=episodes,
@@ -56,6 +56,6 @@ def overestimation(
         print(text.dumps({"claims": rows}, allow_nan=False))
         return 0
     console = Console(highlight=False)
-    console.print(render(claims, effective_horizon(chosen[0].discount)))
+    console.print(render(claims, changed=[one.name for one in chosen if one not in usual]))
     console.print(f"The plot and the numbers: {out / 'overestimation.svg'}, {out / 'overestimation.json'}")
     return 0

@@ -21,6 +21,9 @@ class Claim:
         behaviour as all but the rarest hundredth of logged actions, and where they are not.
     outside_share: how many of them are not.
     diverged: values left every bound that the rewards allow, by this checkpoint.
+    discount: of the values; None where it was not recorded.
+    values_hold: what the critic's values sum up. The truth sums up rewards, so that the claim of a method
+        whose values hold anything else is no claim about it.
     """
 
     method: str
@@ -35,6 +38,8 @@ class Claim:
     outside: float | None
     outside_share: float
     diverged: bool
+    discount: float | None = None
+    values_hold: str = "rewards"
 
     @property
     def excess(self) -> float:

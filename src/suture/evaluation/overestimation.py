@@ -39,6 +39,15 @@ STARTS = 256
 TAIL = 0.1
 
 
+def of_rewards(algorithm: Algorithm[Any]) -> Algorithm[Any]:
+    """The same method with values of rewards alone, where a field decides whether entropy counts in them.
+
+    Only such values can be put beside returns. Penalties in values are what a method is, and stay.
+    """
+    plain = {"entropy_backup": False} if getattr(algorithm, "entropy_backup", False) else {}
+    return dataclasses.replace(algorithm, **plain)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Study:
     """How the curve is drawn.
@@ -60,7 +69,7 @@ class Study:
     say: Callable[[str], None] = lambda _: None
 
     def run(self, algorithms: Sequence[Algorithm[Any]]) -> list[Claim]:
-        """Train each algorithm and put its claims beside the truth."""
+        """Train each algorithm, as it is, and put its claims beside the truth (see `of_rewards`)."""
         for algorithm in algorithms:
             if not isinstance(algorithm, CriticBased):
                 raise ConfigError(f"{algorithm.name} learns no action values: there is no claim to test.")
@@ -111,6 +120,7 @@ class Study:
                 inside=_mean(values[member][inside]), outside=_mean(values[member][~inside]),
                 outside_share=float((~inside).mean()),
                 diverged=limit is not None and largest > DIVERGENCE_SLACK * limit,
+                discount=algorithm.discount, values_hold=algorithm.values_hold,
             ))  # fmt: skip
         return found
 

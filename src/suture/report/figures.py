@@ -1,10 +1,16 @@
 """Plots as SVG text: drawn by Altair and vl-convert, without a browser, a script or the network."""
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 WIDTH, HEIGHT = 420, 260
 BAND = 0.18
+DASHES = ([1, 0], [5, 4])
+CROSS = "M-1,-1L1,1M-1,1L1,-1"
+FAR = 50
+IN_FULL = "abs(datum.value) < 1e6 ? format(datum.value, ',~f') : format(datum.value, '~e')"
 CONFIG = {
     "font": "sans-serif",
     "view": {"stroke": None},
@@ -57,6 +63,69 @@ def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str,
         detail = {"detail": alt.Detail(f"{dashes}:N")} if dashes else {}
         line = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q"), y2="high:Q", **detail) + line
     return svg(_titled(alt, line, title, subtitle).properties(height=HEIGHT))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One of several plots over the same axis.
+
+    rows: objects with `name`, `x`, `mean`, `low`, `high`, `what` (told apart by dashes; the first is solid)
+        and `crossed` (whether the point is marked).
+    """
+
+    title: str
+    rows: Rows
+
+
+def stacked(panels: Sequence[Panel], *, title: str, subtitle: str, x: str, y: str, label: str) -> str:
+    """Panels of lines with bands, one below the other; logarithmic in size where some lines run far away."""
+    alt = _altair()
+    names = list(dict.fromkeys(row["name"] for panel in panels for row in panel.rows))
+    charts = [_panel(alt, panel, names, x=x, y=y, label=label) for panel in panels if panel.rows]
+    whole = alt.vconcat(*charts).resolve_scale(strokeDash="independent")
+    return svg(
+        whole.properties(title=alt.Title(title, subtitle=_wrapped(subtitle, 95), offset=16)), sized=False
+    )
+
+
+def _panel(alt: Any, panel: Panel, names: list[str], *, x: str, y: str, label: str) -> Any:
+    scale, axis, how = _scale(alt, panel.rows)
+    kinds = list(dict.fromkeys(row["what"] for row in panel.rows))
+    base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
+        x=alt.X("x:Q", title=x, axis=alt.Axis(tickCount=5)),
+        color=_colour(alt, names, title=label),
+        detail="what:N",
+    )
+    band = base.mark_area(opacity=BAND, clip=True).encode(
+        y=alt.Y("low:Q", title=y + how, scale=scale, axis=axis), y2="high:Q"
+    )
+    dashes = alt.StrokeDash("what:N", title=None, scale=alt.Scale(domain=kinds, range=DASHES[: len(kinds)]))
+    line = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean:Q", scale=scale), strokeDash=dashes)
+    crosses = base.transform_filter("datum.crossed").mark_point(
+        shape=CROSS, size=40, strokeWidth=2, opacity=1
+    )
+    crosses = crosses.encode(y=alt.Y("mean:Q", scale=scale))
+    heading = alt.Title(_wrapped(panel.title, 95), fontSize=11, fontWeight="normal", color="#333")
+    return (band + line + crosses).properties(title=heading, width=WIDTH, height=HEIGHT)
+
+
+def _scale(alt: Any, rows: Rows) -> tuple[Any, Any, str]:
+    """Scale, axis, what to say of them: linear, or logarithmic in size where some means are far from most.
+
+    Sizes below that of half of the means are about linear then, so that both signs and 0 have their place.
+    """
+    sizes = sorted(abs(row["mean"]) for row in rows)
+    usual = max(sizes[len(sizes) // 2], 1e-9)
+    if sizes[-1] < FAR * usual:
+        return alt.Scale(zero=False), alt.Axis(), ""
+    low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
+    first, last = math.ceil(math.log10(usual)), math.floor(math.log10(max(abs(low), abs(high))))
+    powers = [10.0**power for power in range(first, last + 1, max(1, (last - first) // 4))]
+    ticks = {0.0, *(sign * power for sign in (-1, 1) for power in powers if low <= sign * power <= high)}
+    ends = {float(f"{end:.2g}") for end in (low, high) if usual / 2 < abs(end) < powers[0]}
+    domain = [min(low, 0.0, *ends), max(high, 0.0, *ends)]
+    scale = alt.Scale(type="symlog", constant=usual, domain=domain, nice=False)
+    return scale, alt.Axis(values=sorted(ticks | ends), labelExpr=IN_FULL), ", logarithmic in size"
 
 
 def histogram(values: Any, *, title: str, value: str, bins: int = 40) -> str:

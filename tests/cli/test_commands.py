@@ -173,8 +173,8 @@ def test_train_resume_and_evaluate(command: Command, log: Path, tmp_path: Path, 
     assert (code, printed.strip()) == (0, str(out))
     assert "All steps are done." in err
     names = {path.name for path in out.iterdir()}
-    assert names == {"checkpoints", "config.json", "dataset.json", "lock", "metrics.jsonl", "outcome.json",
-                     "versions.json"}  # fmt: skip
+    assert names == {"checkpoints", "config.json", "dataset.json", "inspection.json", "lock", "metrics.jsonl",
+                     "outcome.json", "versions.json"}  # fmt: skip
     line = json.loads((out / "metrics.jsonl").read_text().splitlines()[0])
     assert list(line)[:4] == ["step", "member", "seconds", "updates_per_second"]
     code, _, err = command(*arguments)

@@ -283,3 +283,18 @@ def test_findings_come_gravest_first() -> None:
     gravity = [f.severity for f in built(changed(log, action=action, reward=None)).findings]
     assert gravity == sorted(gravity, key=["error", "warning", "info"].index)
     assert gravity[0] == "error"
+
+
+def test_a_dataset_is_shown_in_one_line() -> None:
+    data = built(walk_log((5, 4)))
+    assert repr(data) == (
+        "Dataset(walk: 9 transitions in 2 episodes, observation box[3] float32, "
+        f"action box[2] float32 in [-1, 1], fingerprint {data.fingerprint[:12]})"
+    )
+
+
+def test_the_fingerprint_of_much_data_is_not_computed_to_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("suture.data.dataset.READ_AT_ONCE", 10)
+    data = built(walk_log((5, 4)))
+    assert "fingerprint" not in repr(data)
+    assert data.fingerprint[:12] in repr(data), "it is known now"

@@ -7,6 +7,7 @@ A preset sets fields of the algorithm and settings of the run; what the user say
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from suture.algorithms.base import Algorithm
@@ -112,3 +113,19 @@ def find(algorithm: str, domain: str) -> Preset:
             f"{', '.join(has)}; methods with {domain!r}: {', '.join(presets)}."
         )
     return presets[algorithm]
+
+
+def described(algorithm: str, domain: str, chosen: Mapping[str, Any]) -> str:
+    """What a preset set and who published it, in a line.   chosen: the values that the run will have."""
+    found = find(algorithm, domain)
+    values = {**found.fields, **found.settings}
+    if not values:
+        return f"Preset {domain} of {algorithm}: {MEANINGS[get_args(Domain)[0]]}."
+    own = [name for name, value in values.items() if chosen.get(name, value) != value]
+    kept = ", ".join(f"{name} {_plain(value)}" for name, value in values.items() if name not in own)
+    yours = "".join(f"; {name} {_plain(chosen[name])} as you said" for name in own)
+    return f"Preset {domain} of {algorithm}: {kept or 'nothing'}{yours}. Source: {found.source}."
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

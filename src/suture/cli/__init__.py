@@ -118,6 +118,7 @@ def train(arguments: list[str]) -> int:
 
 
 def _train(kind: Any, chosen: Any) -> int:
+    from suture.algorithms.presets import described
     from suture.cli.progress import Bar
     from suture.data.load import load
     from suture.data.summary import summarise
@@ -134,6 +135,9 @@ def _train(kind: Any, chosen: Any) -> int:
     sweep = Sweep(algorithm, seeds=options.seeds, seed=options.seed, **parse_sweep(options.sweep))
     data = load(chosen.data, schema=chosen.log.schema, reading=chosen.log.reading)
     with Bar(kind.name) as watch:
+        if options.preset is not None:
+            values = {**vars(chosen.algorithm), **vars(chosen.settings)}
+            watch.say(described(kind.name, options.preset, values))
         for line in brief(summarise(data), str(chosen.data)):
             watch.say(line)
         run = train(sweep, data, out=options.out, resume=options.resume, settings=settings, watch=watch,

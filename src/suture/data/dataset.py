@@ -18,6 +18,8 @@ from suture.data.places import Names, Places
 from suture.errors import DataRefused
 from suture.spaces import Array, Space, Tree
 
+READ_AT_ONCE = 1 << 26
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
@@ -57,6 +59,19 @@ class Dataset:
     names: Names = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
     places: Places | None = None
     schema: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        """One line: where it comes from, how much it is, what it holds, and which data it is.
+
+        The fingerprint of much data is left out until something else has asked for it: it reads all of them.
+        """
+        known = "fingerprint" in self.__dict__
+        small = known or sum(array.nbytes for _, array in self.arrays()) <= READ_AT_ONCE
+        which = f", fingerprint {self.fingerprint[:12]}" if small else ""
+        return (
+            f"Dataset({self.source or 'unnamed'}: {len(self):,} transitions in {self.episodes:,} episodes, "
+            f"observation {self.observation_space}, action {self.action_space}{which})"
+        )
 
     def __len__(self) -> int:
         return len(self.terminated)

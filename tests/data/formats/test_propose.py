@@ -367,3 +367,15 @@ def test_one_episode_per_file_is_an_episode(tmp_path: Path) -> None:
     )
     assert schema.episode == "episode"
     assert len(set(np.asarray(log.episode).tolist())) == 1
+
+
+def test_what_may_have_been_set_is_named_as_a_possible_action(tmp_path: Path) -> None:
+    columns = {
+        "run": EPISODES, "step": STEPS, "temperature": NOISE[0], "cooling valve [%]": NOISE[1],
+        "stage": np.arange(300) % 3, "sex": EPISODES % 2, "prev_valve": NOISE[2], "reward": NOISE[3],
+    }  # fmt: skip
+    proposal, said = unread(tmp_path, columns)
+    assert proposal["action"] == []
+    assert "by their names or their few levels: 'cooling valve [%]', 'stage'. Move" in said
+    _, said = unread(tmp_path, {"run": EPISODES, "step": STEPS, "x": NOISE[0], "action": NOISE[1]})
+    assert "Possible actions" not in said

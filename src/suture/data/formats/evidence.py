@@ -4,6 +4,8 @@ import polars as pl
 
 MOST_CHOICES = 256
 FEW = 64
+LEVELS = 8
+PER_LEVEL = 10
 DATES = 100
 ROUNDING = 1e-6
 
@@ -131,6 +133,14 @@ def set_inside(flags: pl.Series, label: pl.Series, moment: pl.Series | None) -> 
     frame = frame.sort("label", "moment", "row", nulls_last=True)
     last = (frame["label"] != frame["label"].shift(-1)).fill_null(True)
     return bool(((frame["flag"] == 1) & ~last).any())
+
+
+def has_levels(values: pl.Series, label: pl.Series | None) -> bool:
+    """Whether a column takes a few values only, many times each, and changes within an episode."""
+    known = values.drop_nulls()
+    levels = known.n_unique()
+    repeated = 2 <= levels <= LEVELS and len(known) >= PER_LEVEL * levels
+    return repeated and (label is None or not constant_within(values, label))
 
 
 def are_choices(values: pl.Series, *, named: bool) -> bool:

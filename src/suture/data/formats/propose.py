@@ -21,6 +21,7 @@ from suture.data.values import EXACT_INTEGERS
 from suture.errors import FormatError
 
 SAMPLE = 10_000
+MOST_NAMED = 12
 
 
 def propose(table: pl.LazyFrame, source: str) -> tuple[dict[str, Any], list[str]]:
@@ -45,6 +46,7 @@ def propose(table: pl.LazyFrame, source: str) -> tuple[dict[str, Any], list[str]
     _reward(draft)
     _action(draft)
     _observation(draft)
+    _note_actuators(draft)
     _note_rest(draft)
     return _schema(draft), draft.notes
 
@@ -164,6 +166,22 @@ def _observation(draft: Draft) -> None:
         draft.note(
             "No column is left for the observation. Put what describes the situation at each step into "
             "the empty list."
+        )
+
+
+def _note_actuators(draft: Draft) -> None:
+    """Columns among the observations that may have been set: by their names, or by few levels."""
+    likely = [
+        name
+        for name in draft.used_as("observation")
+        if not re.fullmatch(roles.OBSERVATION, roles.plain(name))
+        and (roles.is_actuator(name) or evidence.has_levels(draft.numbers[name], draft.label))
+    ]
+    if likely:
+        listed = ", ".join(map(repr, likely[:MOST_NAMED])) + (" …" if len(likely) > MOST_NAMED else "")
+        draft.note(
+            f"Possible actions among the observations, by their names or their few levels: {listed}. Move "
+            "what was set or decided at each step from observation to action; what was only measured stays."
         )
 
 

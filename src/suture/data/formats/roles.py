@@ -56,6 +56,10 @@ DECISIONS = {
     "setpoint", "setpoints", "setpt", "sp", "command", "cmd", "control", "dose", "dosage", "action",
     "throttle", "steering",
 }  # fmt: skip
+ACTUATORS = {
+    "actuator", "blower", "burner", "chiller", "command", "cmd", "compressor", "cooler", "damper", "fan",
+    "gate", "heater", "infusion", "motor", "mode", "pump", "relay", "shutter", "switch", "valve", "voltage",
+}  # fmt: skip
 FAILURES = {
     "terminated", "failed", "failure", "death", "died", "dead", "deceased", "crash", "crashed", "collision",
     "shutdown", "tripped",
@@ -93,6 +97,12 @@ def hints(name: str, meaning: Meaning) -> bool:
     """Whether one of the words in a name speaks for a meaning, and none for an earlier row's."""
     found = words(name)
     return bool(found & WORDS[meaning]) and not found & EARLIER
+
+
+def is_actuator(name: str) -> bool:
+    """Whether a name is one of those of things that are set or switched, now."""
+    found = words(name)
+    return bool(found & (ACTUATORS | DECISIONS)) and not found & EARLIER
 
 
 def flag(name: str) -> Meaning | None:

@@ -32,6 +32,16 @@ def test_generic_is_every_methods_defaults() -> None:
         assert preset(name, "generic") == (kind(), {})
 
 
+def test_locomotion_has_the_published_kernel_of_bear_and_the_best_tenth_for_cloning() -> None:
+    """Wide kernels: at 20, twice the default, samples that differ by less hardly count as different."""
+    bear, _ = preset("bear", "locomotion")
+    assert (bear.kernel, bear.sigma, bear.threshold) == ("laplacian", 20.0, 0.05)  # type: ignore[attr-defined]
+    for name, share in (("bc", None), ("filtered_bc", 0.1)):
+        algorithm, _ = preset(name, "locomotion")
+        assert algorithm.head == "deterministic"  # type: ignore[attr-defined]
+        assert getattr(algorithm, "top", None) == share
+
+
 def test_unknown_and_unpublished_presets_are_refused() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'sparse'"):
         preset("iql", "sparce")

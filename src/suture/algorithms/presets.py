@@ -24,6 +24,7 @@ MEANINGS: dict[Domain, str] = {
 }
 IQL, CQL = "Kostrikov et al. 2021 (arXiv:2110.06169)", "Kumar et al. 2020 (arXiv:2006.04779)"
 CORL = "Tarasov et al. 2022 (arXiv:2210.07105), CORL's configurations"
+BEAR = "Kumar et al. 2019 (arXiv:1906.00949), the settings of the authors' code for D4RL"
 REBRAC, CAL_QL = "Tarasov et al. 2023 (arXiv:2305.09836)", "Nakamoto et al. 2023 (arXiv:2303.05479)"
 EDAC, AWAC, FQL = (
     "An et al. 2021 (arXiv:2110.01548)",
@@ -57,6 +58,9 @@ PRESETS: dict[Domain, dict[str, Preset]] = {
         "awac": _of(CORL, temperature=0.333, batch_size=256),
         "sac_n": _of(EDAC, critics=10, hidden=WIDE),
         "edac": _of(EDAC, critics=10, diversity_weight=1.0, hidden=WIDE),
+        "bc": _of(CORL, head="deterministic"),
+        "filtered_bc": _of(CORL, top=0.1, head="deterministic"),
+        "bear": _of(BEAR, kernel="laplacian", sigma=20.0),  # the cheetah's kernel is gaussian
     },
     "sparse": {
         "iql": _of(IQL, {"reward_shift": -1.0}, expectile=0.9, inverse_temperature=10.0),

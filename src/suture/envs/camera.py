@@ -15,7 +15,7 @@ from suture.spaces import Array
 AMBIENT = 0.45
 """Brightness of a surface that is turned away from the light."""
 BACKGROUND = (0.70, 0.78, 0.85)
-LIGHT = (0.35, 0.25, 0.9)
+LIGHT = (0.35, -0.45, 0.8)
 """Direction towards the light, in the world."""
 
 

@@ -40,6 +40,7 @@ def test_a_percent_beside_a_switch_is_told_to_state_each_dimension_and_then_fits
     assert "--action-bounds 0:100 0:1 (in Python: Reading(action_bounds=((0, 100), (0, 1))))" in said
     assert said.index("0:100 0:1") < said.index("observed") < said.index("rescale")
     assert "LOW HIGH" not in said, "which would apply 0 to 100 to both"
+    assert "LOW HIGH" not in message(data, "action-bounds-read")
     data = built(valve_log(), action_bounds=((0, 100), (0, 1)))
     assert not {"action-scale", "action-range-unused"} & ids(data)
     assert data.action_space == spaces.Box((2,), low=(0.0, 0.0), high=(100.0, 1.0))

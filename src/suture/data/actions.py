@@ -291,9 +291,10 @@ def _read_bounds(action: Array, observed: tuple[Array, Array], found: list[Findi
         )
         found.append(at("action-bounds", "warning", beyond, message))
         return observed
+    alike = bool((low == low[0]).all() and (high == high[0]).all())
     message = (
-        f"No bounds are stated. From the range of the actions they are read as {_interval(low, high)}; "
-        f"{STATED} if that is wrong."
+        f"No bounds are stated. From the range of the actions they are read as {_interval(low, high)}. "
+        f"Where that is wrong, {STATED if alike else _each_stated(observed)}."
     )
     found.append(Finding(id="action-bounds-read", severity="info", count=len(low), message=message))
     return low, high

@@ -92,14 +92,15 @@ def test_the_command_leaves_the_table_the_plot_and_the_numbers(data: Dataset, tm
 
     native.write(data, tmp_path / "log")
     done = suture(
-        "overestimation", tmp_path / "log", "--env", ENVIRONMENT, "--methods", "dqn", "--steps", 4,
+        "overestimation", tmp_path / "log", "--env", ENVIRONMENT, "--methods", "dqn", "sac", "--steps", 4,
         "--every", 2, "--seeds", 1, "--episodes", 2, "--out", tmp_path / "study",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for text in ("claim - truth", "dqn", "0 of 1", "still", "(played)"):
+    for text in ("claim - truth", "dqn", "0 of 1", "still", "(played)", "entropy_backup=False: sac"):
         assert text in done.stdout
     rows = json.loads((tmp_path / "study" / "overestimation.json").read_text())
-    assert [row["step"] for row in rows] == [2, 4]
+    assert [row["step"] for row in rows] == [2, 4, 2, 4]
+    assert {row["values_hold"] for row in rows} == {"rewards"}
     assert (tmp_path / "study" / "overestimation.svg").read_text().startswith("<svg")
 
 

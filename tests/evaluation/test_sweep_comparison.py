@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,11 @@ from suture.data.build import build
 from suture.envs.chain import make_stitch_log
 from suture.evaluation import sweep as comparison
 from suture.evaluation.evaluate import evaluate
-from suture.evaluation.score import Evaluation
-from suture.report.scores import draw_standings, render, render_standings
+from suture.evaluation.kept import kept
+from suture.evaluation.score import REFERENCES, Evaluation
+from suture.evaluation.statistics import Standing
+from suture.report.scores import compared, draw_standings, render, render_standings
+from suture.training.checkpoint import marked
 from suture.training.sweep import Sweep
 from suture.training.train import train
 
@@ -66,6 +70,57 @@ def test_last_best_and_average_are_told_apart(run: Any, monkeypatch: pytest.Monk
     assert improvement["last", 0.5] is None
     assert improvement["last", 0.9] == 1.0
     assert improvement["best", 0.9] == 0.0
+
+
+def known(run: Any, monkeypatch: pytest.MonkeyPatch, returns: dict[int, Any]) -> list[Standing]:
+    """The standings of known returns: step -> (members, episodes)."""
+    monkeypatch.setattr(
+        comparison,
+        "evaluate",
+        lambda at, *_, **__: SimpleNamespace(returns=np.array(returns[at.step], float)),
+    )
+    return comparison.compare(run, "known")[0]
+
+
+PEAKS = {2: [[60, 0], [0, 0], [0, 0]], 4: [[20, 20], [30, 10], [20, 20]], 6: [[0, 0], [0, 50], [0, 40]]}
+
+
+def test_the_best_is_one_checkpoint_for_all_seeds_and_episodes(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeds peak at 2, 6 and 4, single episodes at 2 and 6; together they earn most at 4: 20."""
+    found = known(run, monkeypatch, {step: own + own for step, own in PEAKS.items()})
+    means = {one.checkpoint: one.mean for one in found if one.setting == {"expectile": 0.5}}
+    assert means == pytest.approx({"last": 15, "best": 20, "average": (10 + 20 + 15) / 3})
+    steps = {one.checkpoint: one.steps for one in found if one.setting == {"expectile": 0.9}}
+    assert steps == {"last": (6,), "best": (4,), "average": (2, 4, 6)}
+
+
+def test_each_setting_has_its_own_best_and_the_table_says_of_what(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = {2: [[0, 0]] * 3, 4: [[1, 1]] * 3, 6: [[9, 9]] * 3}
+    found = known(run, monkeypatch, {step: own + late[step] for step, own in PEAKS.items()})
+    assert [one.steps for one in found if one.checkpoint == "best"] == [(4,), (6,)]
+    shown = " ".join(printed(render_standings(found, "known")).split())
+    assert "best, step 4 expectile 0.5" in shown
+    assert "best, step 6 expectile 0.9" in shown
+    assert "Best of 3 kept checkpoints, steps 2 to 6: chosen by these returns" in shown
+    assert compared([replace(one, steps=(1_000,)) for one in found]) == "1 kept checkpoint, step 1,000"
+
+
+@pytest.mark.parametrize(
+    ("environment", "scores"), [("HalfCheetah-v5", ("50.0", "75.0", "62.5")), ("Pendulum-v1", ())]
+)
+def test_the_normalised_score_is_shown_where_it_is_defined(environment: str, scores: tuple[str, ...]) -> None:
+    low, high = REFERENCES["halfcheetah"]
+    returns = np.array([[0.5], [0.75]]) * (high - low) + low + np.array([[-1.0, 1.0]])
+    one = Evaluation(environment=environment, seed=0, returns=returns, lengths=np.ones_like(returns),
+                     clipped=np.zeros(2), described=({"seed": 0}, {"seed": 1}))  # fmt: skip
+    lines = printed(render(one, [{"seed": 0}, {"seed": 1}])).splitlines()
+    assert ("D4RL score" in "".join(lines)) == bool(scores)
+    rows = [line.split()[-1] for line in lines if line.strip().startswith(("seed", "all members"))]
+    assert (tuple(rows) == scores) == bool(scores)
 
 
 def printed(table: Any) -> str:
@@ -123,6 +178,9 @@ def test_the_command_prints_the_table_and_draws_the_plot(run: Any, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     for text in ("last", "best", "average", "expectile 0.9", "P(better)"):
         assert text in done.stdout
+    (told,) = kept(run.path)
+    best = {step for one in told["standings"] if one["checkpoint"] == "best" for step in one["steps"]}
+    assert marked(run.path / "checkpoints") == sorted(best) != []
     drawing = (tmp_path / "settings.svg").read_text()
     assert drawing.startswith("<svg")
     assert "expectile 0.5" in drawing

@@ -15,6 +15,7 @@ from making.runs import STATE, Toy, checkpoints, logged, newest, told, train_unt
 from suture.errors import CheckpointCorrupt, RunLocked, RunMismatch
 from suture.storage.lock import Lock
 from suture.testing.disk import fail_io, record_io
+from suture.training import checkpoint
 from suture.training.outcome import Outcome
 from suture.training.run import Run
 from suture.training.train import train
@@ -226,3 +227,31 @@ def test_a_run_killed_before_its_last_removal_is_tidied_when_resumed(keep: int, 
     """S15, found by random kills: after the last checkpoint nothing came that would remove the oldest."""
     resumed(copy, keep=keep)
     assert list(checkpoints(copy)) == [BEFORE, LAST][-keep:]
+
+
+@pytest.mark.parametrize(
+    ("best", "kept"), [([20], (20, 60)), ([20, 40], (20, 40, 60)), ([60], (60,)), ([7], (60,))]
+)
+def test_the_best_known_checkpoint_outlives_the_newest(
+    best: list[int], kept: tuple[int, ...], tmp_path: Path
+) -> None:
+    """S15: found by an evaluation between two parts of a run."""
+    out = tmp_path / "run"
+    train(Toy(), walk(), out=out, keep=3, **EVERY)
+    Run(out, Toy).mark(best, "Known-v0")
+    checkpoint.retain(out / "checkpoints", keep=1)
+    assert Run(out, Toy).steps == list(kept)
+    Run(out, Toy).mark([], "Known-v0")
+    checkpoint.retain(out / "checkpoints", keep=1)
+    assert Run(out, Toy).steps == [60]
+
+
+@pytest.mark.parametrize("text", ["{", "[20]", "{}", '{"steps": ["twenty"]}', '{"steps": 20}'])
+def test_nothing_is_removed_while_the_mark_of_the_best_cannot_be_read(text: str, copy: Path) -> None:
+    before = list(checkpoints(copy))
+    (copy / "checkpoints" / "best.json").write_text(text)
+    said = resumed(copy, keep=1)
+    assert "Old checkpoints were not removed" in said
+    assert "which names the best checkpoints, cannot be read" in said
+    (copy / "checkpoints" / "best.json").unlink()
+    assert list(checkpoints(copy)) == before

@@ -56,6 +56,15 @@ def played(mean: float, half: float) -> dict[str, Any]:
     return {"mean": mean, "interval": [mean - half, mean + half], "members": 2, "episodes": 5}
 
 
+SWEPT = {
+    "mean": None, "interval": [None, None], "members": 3, "episodes": 5,
+    "settings": [
+        {"setting": {"rate": 0.1}, "mean": 1.0, "interval": [0.0, 2.0]},
+        {"setting": {"rate": 0.2}, "mean": 7.0, "interval": [None, None]},
+    ],
+}  # fmt: skip
+
+
 def estimated(**found: Any) -> dict[str, Any]:
     return {"estimates": [{"member": 0, "supported": 0.5, **found}]}
 
@@ -113,6 +122,10 @@ def test_drawings_follow_the_ink_of_the_page() -> None:
         (("played", "worse", played(-1e3, 5.0)), "-1000 an episode", "Do not deploy it"),
         (("played", "better", played(1e3, 5.0)), "1000 an episode", "Try it under supervision"),
         (("played", "unclear", played(0.0, 1e4)), "0 an episode", "not shown to differ"),
+        (
+            ("played", "swept", SWEPT), "rate 0.1 1 (0 to 2); rate 0.2 7 (not known)",
+            "choose one by suture evaluate RUN --env ID --compare",
+        ),
         (
             ("estimated", "log", estimated(refused=["It leaves the log."], value=None, interval=None)),
             "No number can be given. It leaves the log.", "Do not deploy it on this evidence",

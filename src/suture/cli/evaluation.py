@@ -79,6 +79,7 @@ def _compare(run: Any, env: Any, *, plot: Path | None, json: bool, **options: An
     standings, returns = compare(run, env, **options)
     told = {"standings": [one.to_json() for one in standings]}
     keep(run.path, "compared", env, run.newest.step, told)
+    run.mark([step for one in standings if one.checkpoint == "best" for step in one.steps], env)
     if plot is not None:
         drawing = draw_standings(standings, env, algorithm=run.algorithm.name)
         write_file(plot, drawing.encode(), point="plot")

@@ -82,7 +82,7 @@ class Standing:
     """What one setting of a sweep earned.
 
     setting: the swept fields.   checkpoint: "last" is what a user deploys; "best" was chosen by these very
-    returns and flatters; "average" is the mean over checkpoints.
+    returns and flatters; "average" is the mean over checkpoints.   steps: of the checkpoints that it is of.
     mean, interquartile_mean: over seeds, with 95 % bootstrap intervals.
     improvement: probability that a seed of this setting beats a seed of the first setting, from 0 to 1.
     left_out: why there are no intervals and no improvement (both are None); None where there are.
@@ -97,6 +97,7 @@ class Standing:
     interquartile_interval: Interval
     improvement: float | None
     left_out: str | None = None
+    steps: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

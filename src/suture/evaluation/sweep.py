@@ -27,8 +27,10 @@ def compare(
     for which in ("last", "best", "average"):
         first: Array | None = None
         for setting, members in groups:
-            earned = _at(which, stacked[:, members])
-            found.append(_standing(setting, which, earned, first))
+            chosen = _chosen(which, stacked[:, members])
+            earned = stacked[chosen][:, members].mean(0)
+            steps = tuple(np.array(run.steps)[chosen].tolist())
+            found.append(_standing(setting, which, steps, earned, first))
             first = earned if first is None else first
     return found, returns
 
@@ -38,21 +40,25 @@ def settings(run: Run) -> list[tuple[dict[str, float], list[int]]]:
     return grouped(run.members)
 
 
-def _at(which: Which, returns: Array) -> Array:
-    """(checkpoints, seeds, episodes) -> (seeds, episodes)."""
-    if which == "last":
-        return returns[-1]
+def _chosen(which: Which, returns: Array) -> list[int]:
+    """Which checkpoints a standing is of.   returns: (checkpoints, seeds, episodes).
+
+    The best is one for all seeds and episodes of a setting: the best of each would flatter more.
+    """
+    count = len(returns)
     if which == "average":
-        return returns.mean(0)
-    return returns[returns.mean((1, 2)).argmax()]
+        return list(range(count))
+    return [count - 1] if which == "last" else [int(returns.mean((1, 2)).argmax())]
 
 
-def _standing(setting: dict[str, float], which: Which, earned: Array, first: Array | None) -> Standing:
+def _standing(
+    setting: dict[str, float], which: Which, steps: tuple[int, ...], earned: Array, first: Array | None
+) -> Standing:
     iqm = statistics.interquartile_mean
     enough = len(earned) >= statistics.FEWEST and (first is None or len(first) >= statistics.FEWEST)
     nothing = None, None
     return Standing(
-        setting=setting, checkpoint=which, seeds=len(earned), mean=float(earned.mean()),
+        setting=setting, checkpoint=which, steps=steps, seeds=len(earned), mean=float(earned.mean()),
         mean_interval=statistics.interval(statistics.mean, earned) if enough else nothing,
         interquartile_mean=float(iqm(earned.mean(1))),
         interquartile_interval=statistics.interval(iqm, earned) if enough else nothing,

@@ -80,10 +80,26 @@ def _latest(evaluations: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str,
     return found[-1] if found else None
 
 
+def _values(played: Mapping[str, Any]) -> list[tuple[str, float | None, list[float | None]]]:
+    """Name, mean and interval of each setting that was played."""
+    return [
+        (_named(one.get("setting", {})), one["mean"], one["interval"])
+        for one in played.get("settings") or [played]
+    ]
+
+
+def _named(setting: Mapping[str, Any]) -> str:
+    return ", ".join(f"{field} {value:g}" for field, value in setting.items()) or "as configured"
+
+
 def _sure(evaluations: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None) -> Answer:
     question = "How sure are we?"
     played, estimated = _latest(evaluations, "played"), _latest(evaluations, "estimated")
     if played:
+        if played["mean"] is None:
+            each = [f"{name} {number(mean)} ({span(*interval)})" for name, mean, interval in _values(played)]
+            told = f"Played in {played['of']}, mean with 95 % interval over seeds: {'; '.join(each)}."
+            return Answer(question=question, answer=told, tone="care")
         low, high = played["interval"]
         more = "training seeds" if played["members"] > 1 else "episodes of one training seed"
         told = (
@@ -131,6 +147,13 @@ def _next(run: Any, evaluations: Sequence[Mapping[str, Any]], summary: Mapping[s
             "LOG, best on episodes that it has not seen.",
         )
     behaved = summary["returns"]["mean"] if summary else None
+    if played and played["mean"] is None:
+        return Answer(
+            question=question,
+            tone="care",
+            answer="Its settings differ: choose one by suture evaluate RUN --env ID --compare, and train it "
+            "with several seeds of its own.",
+        )
     if played and behaved is not None:
         low, high = played["interval"]
         if low is not None and low > behaved:
@@ -173,16 +196,19 @@ def _evaluations(evaluations: Sequence[Mapping[str, Any]]) -> Section:
     rows, listings, figures = list[Sequence[str]](), list[Listing](), list[Figure]()
     for one in evaluations:
         if one["kind"] == "played":
-            rows.append(
+            many, told = _values(one), f"{plural(one['members'], 'member')}, "
+            told += f"{plural(one['episodes'], 'episode')} each"
+            rows += [
                 (
                     one["time"],
-                    f"played in {one['of']}",
+                    f"played in {one['of']}" + (f", {name}" if len(many) > 1 else ""),
                     f"{one['step']:,}",
-                    number(one["mean"]),
-                    span(*one["interval"]),
-                    f"{plural(one['members'], 'member')}, {plural(one['episodes'], 'episode')} each",
+                    number(mean),
+                    span(*interval),
+                    told,
                 )
-            )
+                for name, mean, interval in many
+            ]
         elif one["kind"] == "estimated":
             rows += [
                 (
@@ -216,13 +242,11 @@ def _evaluations(evaluations: Sequence[Mapping[str, Any]]) -> Section:
 def _standings(one: Mapping[str, Any]) -> tuple[Listing, Figure]:
     rows, drawn = list[Sequence[str]](), list[dict[str, Any]]()
     for standing in one["standings"]:
-        name = (
-            ", ".join(f"{field} {value:g}" for field, value in standing["setting"].items()) or "as configured"
-        )
+        name = _named(standing["setting"])
         better = "" if standing["improvement"] is None else f"{standing['improvement']:.2f}"
         rows.append(
             (
-                standing["checkpoint"],
+                _checkpoint(standing),
                 name,
                 number(standing["mean"]),
                 span(*standing["mean_interval"]),
@@ -232,7 +256,10 @@ def _standings(one: Mapping[str, Any]) -> tuple[Listing, Figure]:
         )
         if standing["checkpoint"] == "last":
             low, high = standing["mean_interval"]
-            drawn.append({"name": name, "mean": standing["mean"], "low": low, "high": high})
+            point = {"name": name, "mean": (mean := standing["mean"])}
+            drawn.append(
+                {**point, "low": mean if low is None else low, "high": mean if high is None else high}
+            )
     header = (
         "checkpoint",
         "setting",
@@ -249,11 +276,18 @@ def _standings(one: Mapping[str, Any]) -> tuple[Listing, Figure]:
         title=f"Settings, played in {one['of']}",
         value="undiscounted return",
         label="setting",
-        subtitle="Mean over seeds at the last checkpoint, with 95 % bootstrap interval",
+        subtitle="Mean over seeds at the last checkpoint"
+        + (", with 95 % bootstrap interval" if one["standings"][0]["mean_interval"][0] is not None else ""),
     )
     return Listing(caption=f"Settings of the sweep, played in {one['of']}", header=header, rows=rows), Figure(
         svg=svg, alt=alt
     )
+
+
+def _checkpoint(standing: Mapping[str, Any]) -> str:
+    """'best, step 4,000'."""
+    steps = standing.get("steps") or []
+    return standing["checkpoint"] + (f", step {steps[0]:,}" if len(steps) == 1 else "")
 
 
 def _curves(run: Any, groups: Sequence[tuple[dict[str, float], list[int]]]) -> Section:

@@ -1,6 +1,6 @@
 """Evaluations as tables and plots: member by member, and setting by setting of a sweep."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,27 +12,35 @@ from suture.evaluation.score import Evaluation
 from suture.evaluation.statistics import Interval, Standing
 from suture.report.figures import intervals
 
+SCORE = "D4RL score"
+"""0 for D4RL's random reference, 100 for its expert; shown where D4RL defines one."""
+
 
 def render(evaluation: Evaluation, members: list[dict[str, Any]]) -> RenderableType:
     """Mean return, standard error and 95 % interval of each member."""
     episodes = evaluation.returns.shape[1]
     title = f"{evaluation.environment}: {episodes} episodes for each member, undiscounted return"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("member", "mean", "standard error", "95 % interval"):
+    intervals, scores = np.asarray(evaluation.interval), evaluation.score
+    for name in ("member", "mean", "standard error", "95 % interval", *(() if scores is None else (SCORE,))):
         table.add_column(name, justify="left" if name == "member" else "right")
-    intervals = np.asarray(evaluation.interval)
+
+    def score(members: list[int]) -> list[str]:
+        return [] if scores is None else [f"{scores[members].mean():.1f}"]
+
     for index, member in enumerate(members):
         name = ", ".join(f"{key} {value:g}" for key, value in member.items())
         low, high = intervals[index]
         mean, error = evaluation.mean[index], evaluation.standard_error[index]
-        table.add_row(name, f"{mean:.2f}", f"{error:.2f}", f"{low:.2f} to {high:.2f}")
+        table.add_row(name, f"{mean:.2f}", f"{error:.2f}", f"{low:.2f} to {high:.2f}", *score([index]))
     settings = evaluation.settings
     if len(settings) < len(members):  # members of one setting differ in the seed alone: these are pooled
         table.add_section()
         for setting, own in settings:
             mean, error, half = evaluation.summed_up(own)
             seeds = f"{_named(setting)}: {len(own)} seeds" if len(settings) > 1 else "all members"
-            table.add_row(seeds, f"{mean:.2f}", f"{error:.2f}", f"{mean - half:.2f} to {mean + half:.2f}")
+            told = f"{mean:.2f}", f"{error:.2f}", f"{mean - half:.2f} to {mean + half:.2f}"
+            table.add_row(seeds, *told, *score(own))
     return table
 
 
@@ -44,7 +52,8 @@ def render_standings(standings: list[Standing], environment: str) -> RenderableT
     table = Table(
         title=f"{environment}: {seeds} seed{'' if seeds == 1 else 's'} a setting, undiscounted return{said}",
         title_justify="left", box=box.SIMPLE_HEAD,
-        caption=f'"best" was chosen by these returns and flatters; "last" is what is deployed. {meaning}',
+        caption=f"Best of {compared(standings)}: chosen by these returns, it flatters; the last is what is "
+        f"deployed. {meaning}",
         caption_justify="left",
     )  # fmt: skip
     columns = ("checkpoint", "setting", "mean", "interquartile mean", *(() if left_out else ("P(better)",)))
@@ -55,11 +64,24 @@ def render_standings(standings: list[Standing], environment: str) -> RenderableT
             table.add_section()
         better = "" if one.improvement is None else f"{one.improvement:.2f}"
         table.add_row(
-            one.checkpoint, setting_name(one), _with_interval(one.mean, one.mean_interval),
+            checkpoint_name(one), setting_name(one), _with_interval(one.mean, one.mean_interval),
             _with_interval(one.interquartile_mean, one.interquartile_interval),
             *(() if left_out else (better,)),
         )  # fmt: skip
     return table
+
+
+def compared(standings: Sequence[Standing]) -> str:
+    """Of what the best was chosen: '5 kept checkpoints, steps 6,000 to 10,000'."""
+    steps = sorted({step for one in standings for step in one.steps})
+    if len(steps) < 2:
+        return f"1 kept checkpoint{''.join(f', step {step:,}' for step in steps)}"
+    return f"{len(steps)} kept checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
+
+
+def checkpoint_name(standing: Standing) -> str:
+    """'best, step 4,000'."""
+    return standing.checkpoint + (f", step {standing.steps[0]:,}" if len(standing.steps) == 1 else "")
 
 
 def setting_name(standing: Standing) -> str:

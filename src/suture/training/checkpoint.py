@@ -8,6 +8,7 @@ in it depends on the time or the machine, so equal runs leave equal bytes.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from suture.errors import CheckpointCorrupt, FormatError, RunMismatch
+from suture.errors import CheckpointCorrupt, FormatError, RunMismatch, StorageError
 from suture.storage import atomic, manifest, tensors
 from suture.training.program import State
 
 FORMAT = 1
 PREFIX = "step-"
+MARKED = "best.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,10 +89,36 @@ def _digest(header: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
+def mark(folder: Path, steps: Sequence[int], of: str) -> None:
+    """Keep the checkpoints of these steps, the best known, from `retain`; earlier marks are replaced.
+
+    of: where they were found to be the best.
+    """
+    text = json.dumps({"steps": sorted(set(steps)), "of": of}, indent=1) + "\n"
+    atomic.write_file(folder / MARKED, text.encode(), point="json")
+
+
+def marked(folder: Path) -> list[int]:
+    """The steps that are marked as the best known. Raises `StorageError` where the mark cannot be read."""
+    path = folder / MARKED
+    if not path.is_file():
+        return []
+    try:
+        steps = manifest.object_of(manifest.read_json(path), str(path))["steps"]
+        return [int(step) for step in steps]
+    except (FormatError, KeyError, TypeError, ValueError) as error:
+        raise StorageError(
+            f"{path}, which names the best checkpoints, cannot be read ({error}). Remove it, or write it "
+            "anew by suture evaluate --compare."
+        ) from error
+
+
 def retain(folder: Path, keep: int) -> None:
-    """Remove the oldest checkpoints beyond the newest `keep`."""
+    """Remove the oldest checkpoints beyond the newest `keep`, but those that are marked as the best known."""
+    best = marked(folder)
     for step in steps_in(folder)[:-keep]:
-        atomic.remove_folder(folder_of(folder, step))
+        if step not in best:
+            atomic.remove_folder(folder_of(folder, step))
 
 
 def load_newest(folder: Path, template: State, identity: Identity) -> Checkpoint | None:

@@ -6,7 +6,7 @@ run/
   inspection.json  what suture inspect says of that log
   versions.json    packages and device
   metrics.jsonl    one object a line: step, member, seconds, updates_per_second, then the metrics
-  checkpoints/     step-000000004000/ ...
+  checkpoints/     step-000000004000/ ..., and best.json: which of them were the best where they were played
   outcome.json     how it ended
   evaluations/     what suture evaluate found
   lock             held by the one writer
@@ -15,6 +15,7 @@ run/
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,10 @@ class Run:
         if step not in self.steps:
             raise RunMismatch(f"{self.path} keeps no checkpoint of step {step:,}, only of {self.steps}.")
         return Run(self.path, self._kind, step=step)
+
+    def mark(self, steps: Sequence[int], of: str) -> None:
+        """Name the best known checkpoints, which training that goes on then keeps.   of: best in what."""
+        checkpoint.mark(self.path / "checkpoints", steps, of)
 
     @functools.cached_property
     def newest(self) -> Checkpoint:

@@ -13,10 +13,9 @@ from making.probe import QUICK, Probe, on_actor_step
 
 from suture.algorithms.base import Batch, Spec
 from suture.algorithms.rebrac import ReBRAC
-from suture.errors import ConfigError
 from suture.keys import key_for
 from suture.spaces import Array, Box
-from suture.testing.contract import example_batch
+from suture.testing.contract import example_batch, example_columns
 
 SPEC = Spec(observation=Box((3,)), action=Box((2,), low=(-1.0,) * 2, high=(1.0,) * 2))
 ALGORITHM = ReBRAC(hidden=(6, 6), actor_penalty=0.3, critic_penalty=0.2, noise=0.4, noise_limit=0.5)
@@ -142,6 +141,24 @@ def test_what_the_log_did_next_costs_nothing_where_it_is_unknown(probe: Probe) -
     assert losses[0] != losses[1] == losses[2]
 
 
-def test_chunks_are_refused() -> None:
-    with pytest.raises(ConfigError, match="the next action, not the next chunk"):
-        ReBRAC(chunk=2)
+def test_of_chunks_each_known_action_is_penalised() -> None:
+    """Two actions of two dimensions: the second one's distance counts where the log is known so far."""
+    algorithm = ReBRAC(hidden=(6,), chunk=2, critic_penalty=0.2, noise=0.0)
+    columns = example_columns(SPEC, algorithm.needs, algorithm.window)
+    one = Probe(algorithm, SPEC, algorithm.batch(columns))
+    batch = one.batch
+    assert batch.next_action is not None
+    assert batch.next_action.shape == (12, 4)
+    following = one.state.slow.target_actor(batch.next_observation).mode()
+    square = np.square(np.asarray(following - batch.next_action, np.float64)).reshape(12, 2, 2).sum(-1)
+    critic = one.state.slow.target_critic
+
+    def exact(known: Any) -> Array:
+        value = np.asarray(critic(batch.next_observation, following).min(0))
+        return value - 0.2 * (square * np.asarray(known)).sum(1)
+
+    for known in ([1.0, 1.0], [1.0, 0.0], [0.0, 0.0]):
+        flags = jnp.tile(jnp.array(known), (12, 1))
+        told = type(batch)(**vars(batch) | {"next_action_known": flags})
+        np.testing.assert_allclose(algorithm.next_value(critic, told, following), exact(flags), rtol=1e-5)
+    assert np.isfinite(list(one.metrics.values())).all()

@@ -11,6 +11,7 @@ from making.sets import dataset_of
 
 from suture.algorithms.base import Batch
 from suture.algorithms.iql import IQL
+from suture.algorithms.rebrac import ReBRAC
 from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
 from suture.data.stage import Stage
@@ -48,7 +49,7 @@ def by_hand(data: Dataset, row: int, algorithm: Any) -> dict[str, Any]:
     """The transition of several steps from a row, with a loop."""
     total, factor, action = 0.0, 1.0, []
     assert data.reward is not None
-    for step in range(algorithm.window):
+    for step in range(algorithm.span):
         last = row + step
         total += algorithm.discount**step * float(data.reward[last])
         factor = algorithm.discount**step * float(~data.terminated[last])
@@ -104,6 +105,32 @@ def test_the_next_action_is_the_logs_and_known_inside_episodes_alone() -> None:
     np.testing.assert_array_equal(batch["next_action_known"], [1, 1, 0, 1, 0])
     for row in (0, 1, 3):
         np.testing.assert_array_equal(batch["next_action"][row], data.action[row + 1])
+
+
+@pytest.mark.parametrize(("n_step", "chunk"), [(1, 2), (1, 3), (4, 2)])
+def test_the_next_chunk_is_what_the_log_did_next_as_far_as_it_is_known(n_step: int, chunk: int) -> None:
+    data = ended((7, 1, 5, 2, 6), truncated=(2, 4))
+    algorithm = ReBRAC(n_step=n_step, chunk=chunk)
+    stage = stage_of(data, algorithm)
+    batch = algorithm.batch(stage.everything().draw(np.arange(stage.eligible)))
+    usual = IQL(n_step=n_step, chunk=chunk)
+    same = usual.batch(stage_of(data, usual).everything().draw(np.arange(stage.eligible)))
+    for name in ("observation", "action", "reward", "discount", "next_observation"):
+        np.testing.assert_array_equal(getattr(batch, name), getattr(same, name), err_msg=name)
+    assert stage.starts is not None
+    found, counted = np.asarray(batch.next_action).reshape(-1, chunk, 2), 0
+    for place, row in enumerate(stage.rows[stage.starts]):
+        after = row + min(max(n_step, chunk), int(stage.reach[row]))
+        for step in range(chunk):
+            within = after + step < len(data) and data.episode_index[after + step] == data.episode_index[row]
+            # A row that may not be read is known as what came after the one before it, and no further.
+            known = within and (step == 0 or bool(data.bootstrappable[after + step - 1]))
+            assert batch.next_action_known is not None
+            assert batch.next_action_known[place, step] == known
+            if known:
+                np.testing.assert_allclose(found[place, step], data.action[after + step], rtol=1e-6)
+                counted += 1
+    assert counted > 5
 
 
 def test_chunks_are_refused_for_choices() -> None:

@@ -47,7 +47,8 @@ class Batch(eqx.Module):
     discount: 1, or 0 where the environment truly ended; the algorithm multiplies by its own discount.
         After n steps: their discounted rewards are `reward`, and `discount` holds the other n - 1 factors.
     next_observation: known wherever discount is not 0.
-    next_action: what the log did next, where next_action_known is 1; anything where it is 0.
+    next_action: what the log did next, where next_action_known is 1; anything where it is 0. Of chunks of
+        actions it is (batch, chunk * dimensions), and known is (batch, chunk).
     return_to_go: discounted sum of the recorded rewards from this row on; an episode that was cut and paid
         the same all along is taken to go on like that.
     known: (batch, window) of an algorithm that keeps the window dimension: 1 where a row was recorded.
@@ -59,7 +60,7 @@ class Batch(eqx.Module):
     discount: Float[Array, " batch"] | None = None
     next_observation: Observation | None = None
     next_action: Array | None = None
-    next_action_known: Float[Array, " batch"] | None = None
+    next_action_known: Float[Array, " batch *chunk"] | None = None
     return_to_go: Float[Array, " batch"] | None = None
     known: Float[Array, " batch window"] | None = None
 

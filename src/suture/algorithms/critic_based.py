@@ -54,8 +54,13 @@ class CriticBased(Algorithm[S]):
     )
 
     @property
-    def window(self) -> int:
+    def span(self) -> int:
+        """How many logged steps' rewards a target holds."""
         return max(self.n_step, self.chunk)
+
+    @property
+    def window(self) -> int:
+        return self.span
 
     @property
     def decision_steps(self) -> int:
@@ -72,11 +77,11 @@ class CriticBased(Algorithm[S]):
         """Windows of rows as transitions of `n_step` steps whose actions are chunks."""
         if self.window == 1:
             return Batch(**columns)
-        reach = columns.pop("reach")[:, 0]
-        known = (jnp.arange(self.window) < reach[:, None]).astype(jnp.float32)
+        reach = columns["reach"][:, 0]
+        known = (jnp.arange(self.span) < reach[:, None]).astype(jnp.float32)
         last = (known.sum(-1) - 1).astype(jnp.int32)
         rows = jnp.arange(len(last))
-        reward, factors = n_step_return(columns["reward"], known, self.discount)
+        reward, factors = n_step_return(columns["reward"][:, : self.span], known, self.discount)
         action = columns["action"][:, : self.chunk]
         ahead = {"next_observation", "next_action", "next_action_known"} & columns.keys()
         return Batch(

@@ -8,13 +8,13 @@ import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from suture.algorithms.base import Batch, Metrics, Spec, scalars
 from suture.algorithms.critic_based import Held
 from suture.algorithms.td3 import DeterministicActorCritic, DeterministicState
 from suture.config import bounded
-from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.critics import Critic
 from suture.objectives.ascent import scaled_ascent, squared_distance
@@ -43,13 +43,21 @@ class ReBRAC(DeterministicActorCritic):
     )
     layer_norm: bool = bounded(True, source=PAPER, help="layer norm in the critics")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.chunk > 1:
-            raise ConfigError(
-                f"ReBRAC.chunk must be 1, found {self.chunk}: values are penalised by the distance to what "
-                "the log did next, and a batch holds the next action, not the next chunk. Use td3_bc or iql."
-            )
+    @property
+    def window(self) -> int:
+        """With as many rows more as the next chunk has after its first action."""
+        return self.span + self.chunk - 1
+
+    def batch(self, columns: dict[str, Any]) -> Batch:
+        """Of chunks, the next action is a chunk too, of which each action is known or not."""
+        batch = super().batch(columns)
+        if self.chunk == 1:
+            return batch
+        reach = columns["reach"][:, :1]
+        rows = jnp.minimum(reach, self.span) - 1 + jnp.arange(self.chunk)
+        each = jnp.arange(len(rows))[:, None], rows
+        action, known = columns["next_action"][each], columns["next_action_known"][each] * (rows < reach)
+        return dataclasses.replace(batch, next_action=action.reshape(len(rows), -1), next_action_known=known)
 
     @property
     def values_hold(self) -> Held:
@@ -63,7 +71,9 @@ class ReBRAC(DeterministicActorCritic):
     def next_value(self, critic: Critic, batch: Batch, action: Array) -> Float[Array, " batch"]:
         assert batch.next_action is not None
         assert batch.next_action_known is not None
-        distance = batch.next_action_known * squared_distance(action, batch.next_action)
+        known = batch.next_action_known.reshape(len(action), -1)
+        known = jnp.repeat(known, action.shape[-1] // self.chunk, axis=-1)
+        distance = squared_distance(known * action, known * batch.next_action)
         return super().next_value(critic, batch, action) - self.critic_penalty * distance
 
     def actor_loss(self, critic: Critic, batch: Batch, action: Array) -> tuple[Array, Metrics]:

@@ -60,9 +60,7 @@ class BRAC(BehaviourBased[BRACState]):
         "reward", source=PAPER,
         help="actor: the policy pays for its divergence now (BRAC-p); reward: for all of the future (BRAC-v)",
     )  # fmt: skip
-    divergence: Literal["kl", "mmd"] = bounded(
-        "kl", source=PAPER, help="KL(policy, behaviour), or squared kernel distance (continuous)"
-    )
+    divergence: Literal["kl", "mmd"] = bounded("kl", source=PAPER, help="KL, or squared MMD (continuous)")
     temperature: float = bounded(1.0, above=0.0, unit="reward", source=PAPER, help="price of divergence 1")
     target_divergence: float | None = bounded(
         None, at_least=0.0, traced=True, source=PAPER,
@@ -118,7 +116,10 @@ class BRAC(BehaviourBased[BRACState]):
             return value, scalars(actor_loss=value, actor_value=q, policy_divergence=divergence)
 
         actor, actor_metrics = state.actor.descend(loss, self.actor_optimiser())
-        temperature = self._adjusted(state.temperature, actor_metrics["policy/divergence"])
+        temperature = state.temperature
+        if self.target_divergence is not None:
+            excess = actor_metrics["policy/divergence"] - self.target_divergence
+            temperature = rise(temperature, excess, adam(self.temperature_learning_rate), LIMITS)
         target_critic = follow(state.target_critic, critic.net, self.target_rate)
         after = BRACState(state.behaviour, critic, target_critic, actor, temperature, state.updates + 1)
         return after, metrics | actor_metrics | scalars(policy_temperature=jnp.asarray(price))
@@ -143,12 +144,6 @@ class BRAC(BehaviourBased[BRACState]):
         policies = state.actor.net, state.behaviour.policy
         q, divergence = self._appraise(state.target_critic, *policies, seen, key)
         return q - price * divergence if self.penalty == "reward" else q
-
-    def _adjusted(self, price: Trainable[Multiplier], divergence: Float[Array, ""]) -> Trainable[Multiplier]:
-        """The temperature after this divergence; it moves only where there is a target."""
-        if self.target_divergence is None:
-            return price
-        return rise(price, divergence - self.target_divergence, adam(self.temperature_learning_rate), LIMITS)
 
     def policy(self, state: BRACState) -> Policy:
         return state.actor.net

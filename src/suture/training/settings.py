@@ -69,6 +69,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         config.check(self)
+        if self.split_by != "episode" and not self.validation:
+            raise ConfigError(
+                f"split_by={self.split_by!r} divides nothing: validation is 0, so that no episode is "
+                "kept out of training. Pass --validation 0.1 (in Python: validation=0.1) as well, or leave "
+                "split_by out."
+            )
         if self.memory_limit is not None:
             bytes_of(self.memory_limit)
 

@@ -12,6 +12,7 @@ from making.runs import suture
 from rich.console import Console
 
 from suture.algorithms.bc import BC
+from suture.algorithms.brac import BRAC
 from suture.algorithms.qlearning import DQN
 from suture.data.build import build
 from suture.data.dataset import Dataset
@@ -80,6 +81,13 @@ def test_without_an_environment_the_truth_is_fitted(data: Dataset, tmp_path: Pat
     (claim,) = study.run([DQN(hidden=(), discount=0.5, batch_size=32)])
     assert claim.truth_is == "fitted"
     assert np.isfinite(claim.truth)
+
+
+def test_values_that_have_not_begun_are_no_divergence(data: Dataset, tmp_path: Path) -> None:
+    """Up to the first claim BRAC fits its model of the behaviour, and its metrics hold no values yet."""
+    study = Study(data=data, out=tmp_path, steps=60, every=30, seeds=1, environment=ENVIRONMENT, episodes=2)
+    method = BRAC(hidden=(), behaviour_hidden=(), penalty="actor", behaviour_steps=30, batch_size=32)
+    assert [claim.diverged for claim in study.run([method])] == [False, False]
 
 
 def test_methods_without_values_are_refused(data: Dataset, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from suture.algorithms.cql import CQL
 from suture.algorithms.table import ALGORITHMS
 from suture.config import fields_of
 from suture.errors import ConfigError
-from suture.training.preparation import require_learning
+from suture.training.preparation import begun, fitting_updates, require_learning
 from suture.training.train import train
 
 
@@ -71,3 +71,12 @@ def test_default_runs_are_mostly_learning_and_fields_exist() -> None:
         assert set(kind.preparation) <= set(fields_of(kind))
         counts = {"warm_up", "bc_steps", "behaviour_steps"} & set(fields_of(kind))
         assert counts == set(kind.preparation), "a field that counts such updates is declared"
+
+
+def test_metrics_of_what_has_not_begun_are_not_shown() -> None:
+    metrics = {"behaviour/loss": 1.0, "critic/loss": 0.0}
+    fitting = fitting_updates(BRAC(behaviour_steps=5), adopted=False)
+    assert begun(metrics, 5, fitting) == {"behaviour/loss": 1.0}
+    assert begun(metrics, 6, fitting) == metrics
+    assert fitting_updates(BRAC(behaviour_steps=5), adopted=True) == 0
+    assert begun(metrics, 1, fitting_updates(BEAR(), adopted=False)) == metrics

@@ -100,7 +100,7 @@ class BehaviourBased(CriticBased[S]):
     ) -> tuple[S, Metrics]:
         """One step of fitting the behaviour, and of nothing else, until it had `steps`; after that, `learn`.
 
-        The metrics of `learn` are 0 until then.
+        The metrics of `learn` are 0 until then, and training does not show them.
         """
         key_fit, key_learn = jax.random.split(key)
         shapes = jax.eval_shape(learn, state, batch, key_learn)[1]

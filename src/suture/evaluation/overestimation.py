@@ -107,10 +107,7 @@ class Study:
         found = list[Claim]()
         for member in range(len(run)):
             inside = sample.support.holds(sample.observation, actions[member])
-            largest = max(
-                line["value/max_abs"] or np.inf
-                for line in run.metrics if line["member"] == member and line["step"] <= step
-            )  # fmt: skip
+            largest = _largest(run, member, step)
             found.append(Claim(
                 method=algorithm.name, step=step, seed=run.members[member]["seed"],
                 claim=float(claims[member]), truth=float(truths[member]),
@@ -184,6 +181,13 @@ def _mean(values: Array) -> float | None:
 
 def _normal(run: Run, observation: Tree) -> Any:
     return run.recipe.normaliser.normalise(observation)
+
+
+def _largest(run: Run, member: int, step: int) -> float:
+    """The largest value up to a step: infinite where one was not finite, 0 where values have not begun."""
+    lines = [line for line in run.metrics if line["member"] == member and line["step"] <= step]
+    seen = [line["value/max_abs"] for line in lines if "value/max_abs" in line]
+    return max((np.inf if value is None else value for value in seen), default=0.0)
 
 
 def _asked(run: Run, observation: Tree) -> tuple[Array, Array]:

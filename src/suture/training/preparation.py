@@ -9,6 +9,22 @@ from suture.errors import ConfigError
 SHARE = 0.5
 
 
+def fitting_updates(algorithm: Algorithm[Any], *, adopted: bool) -> int:
+    """How many of the first updates fit a model of the behaviour, and do nothing else.
+
+    adopted: a finished model of the behaviour is given, so that none is fitted.
+    """
+    idle = [name for name, idle in algorithm.preparation.items() if idle]
+    return 0 if adopted else sum(int(getattr(algorithm, name)) for name in idle)
+
+
+def begun(metrics: dict[str, float], step: int, fitting: int) -> dict[str, float]:
+    """The metrics of what has begun: up to update `fitting` there is only the behaviour's model."""
+    if step > fitting:
+        return metrics
+    return {name: value for name, value in metrics.items() if name.startswith("behaviour/")}
+
+
 def require_learning(
     algorithm: Algorithm[Any], steps: int, *, adopted: bool, say: Callable[[str], None]
 ) -> None:
@@ -21,7 +37,7 @@ def require_learning(
         for name, idle in algorithm.preparation.items()
         if not (idle and adopted)
     }
-    fitting = sum(count for name, count in preparing.items() if algorithm.preparation[name])
+    fitting = fitting_updates(algorithm, adopted=adopted)
     named = " and ".join(f"{name} = {count:,}" for name, count in preparing.items() if count)
     if fitting >= steps:
         raise ConfigError(

@@ -29,7 +29,7 @@ from suture.training.given import nothing_held_out, require_kinds
 from suture.training.guard import Failure
 from suture.training.loop import Hooks, Loop, Result
 from suture.training.outcome import Outcome
-from suture.training.preparation import require_learning
+from suture.training.preparation import begun, fitting_updates, require_learning
 from suture.training.program import Program, State
 from suture.training.run import Recipe, Run, read_recipe, write_json
 from suture.training.same import require_folder, require_same
@@ -150,6 +150,7 @@ class _Trainer:
     ):  # fmt: skip
         self.recipe, self.path, self.watch, self.clone, self.summary = recipe, path, watch, clone, summary
         self.members = recipe.sweep.members
+        self.fitting = fitting_updates(recipe.algorithm, adopted=clone is not None)
         self.stage = Stage(
             dataset=part.dataset, normaliser=recipe.normaliser, needs=recipe.algorithm.needs,
             rows=np.flatnonzero(recipe.algorithm.rows(part.dataset)), origin=part.rows,
@@ -297,6 +298,7 @@ class _Trainer:
         rate = (step - last_step) * len(self.members) / max(elapsed - last_seconds, 1e-9)
         for member in range(len(self.members)):
             values = {name: float(column[member]) for name, column in sorted(metrics.items())}
+            values = begun(values, step, self.fitting)
             head = {"step": step, "member": member, "seconds": round(self.seconds_before + elapsed, 3)}
             line = {**head, "updates_per_second": round(rate, 1), **_jsonable(values)}
             with self._forgiving(f"The metrics of step {step:,} were not written"):

@@ -64,7 +64,7 @@ SCHEMAS = {
 class Regimes(Options):
     """Confusion matrix, accuracy and calibration on worlds left out; the diagnosis of the real logs."""
 
-    logs: int = 8
+    logs: int = 9
     """Logs of each regime in each family; at most 2 with --quick."""
     fit: bool = False
     """Write the table fitted to all families into the package."""

@@ -1,5 +1,6 @@
 """The regime of every log that others published, as its notes describe it."""
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from suture.data.formats.schema import Schema
 from suture.data.load import load
-from suture.diagnosis.diagnose import diagnose
+from suture.diagnosis.diagnose import Diagnosis, diagnose
 from suture.diagnosis.drift import drift
 
 DATA = Path(os.environ.get("SUTURE_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
@@ -49,9 +50,14 @@ REGIMES = {
 }
 
 
+@functools.cache
+def told(name: str) -> Diagnosis:
+    return diagnose(load(DATA / name, schema=SCHEMAS.get(name)))
+
+
 @pytest.mark.parametrize("name", REGIMES)
 def test_regimes_of_real_logs(name: str) -> None:
-    found = diagnose(load(DATA / name, schema=SCHEMAS.get(name)))
+    found = told(name)
     assert found.regime.label in REGIMES[name], found.regime
     assert sum(found.regime.probabilities.values()) == pytest.approx(1)
     assert found.recommendation
@@ -59,7 +65,7 @@ def test_regimes_of_real_logs(name: str) -> None:
 
 
 def test_fragments_of_a_maze_ask_for_rewards_and_for_joining() -> None:
-    found = diagnose(load(DATA / "pointmaze/pointmaze-large-stitch-v0-val.npz"))
+    found = told("pointmaze/pointmaze-large-stitch-v0-val.npz")
     assert found.statistics.reach is not None
     assert found.statistics.reach.gain > 0.5
     assert (found.recommendation[0].method, found.recommendation[0].preset) == ("iql", "sparse")
@@ -68,7 +74,7 @@ def test_fragments_of_a_maze_ask_for_rewards_and_for_joining() -> None:
 
 def test_tiers_of_one_physics_stand_in_their_order() -> None:
     tiers = ("uniform", "medium_replay", "medium", "expert")
-    plans = [diagnose(load(DATA / f"swingup/{tier}.h5")).statistics.stitching for tier in tiers]
+    plans = [told(f"swingup/{tier}.h5").statistics.stitching for tier in tiers]
     achieved = [plan.achieved for plan in plans if plan is not None]
     assert len(achieved) == 4
     assert achieved == sorted(achieved)

@@ -91,6 +91,13 @@ def test_information_on_the_return() -> None:
     assert behaviour.return_information(action, generator.random(4000), groups, 2) < 0.003
 
 
+def test_information_by_chance_is_taken_off() -> None:
+    """Eight visits to each of 500 states: what chance alone tells is a ninth of a nat."""
+    generator = np.random.default_rng(0)
+    groups, action = np.repeat(np.arange(500), 8), generator.integers(4, size=4000)
+    assert behaviour.return_information(action, generator.random(4000), groups, 4) < 0.02
+
+
 def test_information_is_what_the_state_does_not_tell_itself() -> None:
     groups = np.repeat(np.arange(2), 1000)
     assert behaviour.return_information(groups.copy(), groups.astype(float), groups, 2) == 0

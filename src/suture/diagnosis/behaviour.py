@@ -9,7 +9,7 @@ import numpy as np
 from suture.diagnosis.clusters import scaled
 from suture.spaces import Array
 
-BINS, LEAST = 8, 8
+BINS, LEAST, SHUFFLES = 8, 8, 2
 APART, MINOR = 4.5, 0.15
 
 
@@ -71,18 +71,28 @@ def return_information(action: Array, value: Array, groups: Array, count: int, *
 
 
 def _pair_information(one: Array, other: Array, groups: Array, count: int) -> float:
-    """I(one; other | group) in nats, less what chance gives (degrees of freedom over 2n), at least 0."""
+    """I(one; other | group) in nats, less what labels shuffled within each group give; at least 0."""
     _, place = np.unique(groups, return_inverse=True)
     wide = int(max(one.max(), other.max(), count - 1)) + 1
-    size = np.bincount(place).astype(float)
+    by_group = np.argsort(place, kind="stable")
+    generator, chance = np.random.default_rng(0), 0.0
+    for _ in range(SHUFFLES):
+        shuffled = np.empty_like(other)
+        shuffled[by_group] = other[np.lexsort((generator.random(len(other)), place))]
+        chance += _plain_information(one, shuffled, place, wide) / SHUFFLES
+    return max(0.0, _plain_information(one, other, place, wide) - chance)
+
+
+def _plain_information(one: Array, other: Array, place: Array, wide: int) -> float:
+    """I(one; other | group) of plain counts.   labels below `wide`; place: (N,) groups from 0 on."""
+    size = np.bincount(place)
     joint, n = np.unique((place * wide + one) * wide + other, return_counts=True)
-    group, first, second = joint // wide**2, joint // wide, joint // wide**2 * wide + joint % wide
-    margins = [np.bincount(np.unique(key, return_inverse=True)[1], n) for key in (first, second)]
-    own = [np.unique(key, return_inverse=True)[1] for key in (first, second)]
-    gain = n * np.log(n * size[group] / (margins[0][own[0]] * margins[1][own[1]]))
-    kinds = [np.bincount(np.unique(key) // wide, minlength=len(size)) for key in (first, second)]
-    chance = (kinds[0] - 1) * (kinds[1] - 1) / 2
-    return max(0.0, float(gain.sum() - chance.sum()) / len(one))
+    group = joint // wide**2
+    margins = [
+        np.bincount(own := np.unique(key, return_inverse=True)[1], n)[own]
+        for key in (joint // wide, group * wide + joint % wide)
+    ]
+    return float((n * np.log(n * size[group] / (margins[0] * margins[1]))).sum()) / len(one)
 
 
 def choice_modes(action: Array, groups: Array, count: int) -> float:

@@ -127,69 +127,64 @@ def _sure(evaluations: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] |
 
 
 def _next(run: Any, evaluations: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None) -> Answer:
-    question, played, estimated = (
-        "What to do next?",
-        _latest(evaluations, "played"),
-        _latest(evaluations, "estimated"),
-    )
+    played, estimated = _latest(evaluations, "played"), _latest(evaluations, "estimated")
     if run.outcome is None or run.outcome.name in ("NON_FINITE", "DIVERGED"):
-        return Answer(
-            question=question,
-            tone="bad",
-            answer="Do not use this policy. Train nearer to the log, with a smaller learning rate, "
-            "or by iql or td3_bc.",
+        tone, advice = (
+            "bad",
+            (
+                "Do not use this policy. Train nearer to the log, with a smaller learning rate, or by iql or "
+                "td3_bc."
+            ),
         )
-    if not played and not estimated:
-        return Answer(
-            question=question,
-            tone="care",
-            answer="Evaluate it: suture evaluate RUN --env ID where there is a simulator, or --data "
-            "LOG, best on episodes that it has not seen.",
+    elif played:
+        tone, advice = _after_playing(played, summary["returns"]["mean"] if summary else None)
+    elif estimated and any(one["refused"] for one in estimated["estimates"]):
+        tone, advice = (
+            "bad",
+            ("Do not deploy it on this evidence: do what the refusal says, and evaluate again."),
         )
-    behaved = summary["returns"]["mean"] if summary else None
-    if played and played["mean"] is None:
-        return Answer(
-            question=question,
-            tone="care",
-            answer="Its settings differ: choose one by suture evaluate RUN --env ID --compare, and train it "
-            "with several seeds of its own.",
+    elif estimated:
+        tone, advice = (
+            "care",
+            (
+                "Treat the estimate as a reason to try it with care, not as proof: begin where mistakes "
+                "are cheap, and record what happens."
+            ),
         )
-    if played and behaved is not None:
-        low, high = played["interval"]
-        if low is not None and low > behaved:
-            return Answer(
-                question=question,
-                tone="good",
-                answer=f"It beats the log's mean episode ({number(behaved)}). Try it under "
-                f"supervision, record what it does, and train again with that.",
-            )
-        if high is not None and high < behaved:
-            return Answer(
-                question=question,
-                tone="bad",
-                answer=f"Do not deploy it: the log's mean episode earned more ({number(behaved)}). "
-                f"Compare methods, or ask suture inspect --deep what the log allows.",
-            )
-        return Answer(
-            question=question,
-            tone="care",
-            answer=f"It is not shown to differ from the log's mean episode ({number(behaved)}): "
-            f"more seeds or episodes would tell.",
+    else:
+        tone, advice = (
+            "care",
+            (
+                "Evaluate it: suture evaluate RUN --env ID where there is a simulator, or --data LOG, "
+                "best on episodes that it has not seen."
+            ),
         )
-    if played:
-        return Answer(
-            question=question,
-            tone="care",
-            answer="Compare it with what the log's behaviour earns in the same place, then try it with care.",
+    return Answer(question="What to do next?", answer=advice, tone=tone)
+
+
+def _after_playing(played: Mapping[str, Any], behaved: float | None) -> tuple[str, str]:
+    """Tone and advice.   behaved: mean return of the log's episodes, where it is known."""
+    if played["mean"] is None:
+        return "care", (
+            "Its settings differ: choose one by suture evaluate RUN --env ID --compare, and train it with "
+            "several seeds of its own."
         )
-    refused = bool(estimated and any(one["refused"] for one in estimated["estimates"]))
-    advice = (
-        "Do not deploy it on this evidence: do what the refusal says, and evaluate again."
-        if refused
-        else "Treat the estimate as a reason to try it with care, not as proof: begin where "
-        "mistakes are cheap, and record what happens."
-    )
-    return Answer(question=question, tone="bad" if refused else "care", answer=advice)
+    if behaved is None:
+        return "care", (
+            "Compare it with what the log's behaviour earns in the same place, then try it with care."
+        )
+    low, high = played["interval"]
+    log = f"the log's mean episode ({number(behaved)})"
+    if low is not None and low > behaved:
+        return "good", (
+            f"It beats {log}. Try it under supervision, record what it does, and train again with that."
+        )
+    if high is not None and high < behaved:
+        return "bad", (
+            f"Do not deploy it: {log} earned more. Compare methods, or ask suture inspect --deep what the "
+            "log allows."
+        )
+    return "care", f"It is not shown to differ from {log}: more seeds or episodes would tell."
 
 
 def _evaluations(evaluations: Sequence[Mapping[str, Any]]) -> Section:

@@ -121,9 +121,11 @@ def stitching_gain(
         "behaviour": behaviour, "one_step": policy_value(model, better, discount, floor),
         "worst": worst(model, discount, float(values.max())),
     }  # fmt: skip
+    ranked = np.lexsort((lengths, values))  # whatever their order in the log
     generator, plans, helds = np.random.default_rng(seed), list[Array](), list[Array]()
     for turn in range(RESAMPLES):
-        drawn = np.bincount(generator.integers(cells.episodes, size=cells.episodes), minlength=cells.episodes)
+        drawn = np.zeros(cells.episodes, np.int64)
+        np.add.at(drawn, ranked[generator.integers(cells.episodes, size=cells.episodes)], 1)
         part = model_of(cells, np.repeat(drawn, lengths).astype(float), least)
         value = optimum(part, discount, floor, begin=whole) if len(part.owner) else np.full_like(whole, floor)
         plans.append(_group_means(value[begin], groups[counted]))

@@ -8,6 +8,7 @@ some noise; beside them, a conservative method on the same logs. The lecture's f
 """
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,12 +54,18 @@ class Settings(Options):
     """Draw the curves into this SVG file."""
 
 
+@functools.cache
+def compiled(algorithm: Algorithm[Any], capacity: int) -> Program:
+    """One program for all learners of one algorithm."""
+    spec = Spec(observation=Box((3,)), action=Box((1,), low=(-1.0,), high=(1.0,)))
+    return Program(algorithm, spec, capacity, streamed=False, continue_diverged=True)
+
+
 class Learner:
     """One seed: an algorithm, its state, and the experience that it samples from."""
 
     def __init__(self, algorithm: Algorithm[Any], seed: int, capacity: int):
-        spec = Spec(observation=Box((3,)), action=Box((1,), low=(-1.0,), high=(1.0,)))
-        self.program = Program(algorithm, spec, capacity, streamed=False, continue_diverged=True)
+        self.program = compiled(algorithm, capacity)
         self.members = Members(seeds=np.array([seed], np.uint32), fields={})
         self.state, self.steps = self.program.init(self.members), 0
         self.algorithm, self.capacity = algorithm, capacity

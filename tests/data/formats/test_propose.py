@@ -12,6 +12,7 @@ from suture.data.build import build
 from suture.data.formats import tabular
 from suture.data.formats.schema import Schema
 from suture.data.log import Log
+from suture.data.split import split
 from suture.errors import ConfigError, SchemaNeeded
 
 
@@ -75,6 +76,50 @@ def test_patients(tmp_path: Path) -> None:
         "continuous",
     )
     assert len(set(np.asarray(log.episode).tolist())) == 20
+
+
+ROBOTS = np.array(["Ann", "Bo", "Cy"])[EPISODES % 3]
+
+
+def fleet(**more: Any) -> dict[str, Any]:
+    return {
+        "run": EPISODES, "step": STEPS, "speed": NOISE[0], "action": NOISE[1], "reward": NOISE[2], **more
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("robot", ROBOTS), ("site name", ROBOTS), ("robot_id", EPISODES % 3 + 7)],
+)
+def test_whose_episodes_they_are_is_kept_for_splitting(name: str, values: Any, tmp_path: Path) -> None:
+    """Three robots of some seven episodes each: nothing to learn from as it is, but to split by."""
+    schema, log, said = of(tmp_path, fleet(**{name: values}))
+    assert schema.columns == (name,)
+    assert schema.observation == ("speed",)
+    assert f"entity:{name}" in said
+    assert "Left out" not in said
+    data = build(log).admit()
+    held = split(data, fraction=0.3, by=f"entity:{name}").validation
+    assert 0 < held.episodes < data.episodes
+    trained = split(data, fraction=0.3, by=f"entity:{name}").train.dataset
+    assert not set(held.columns[name].tolist()) & set(trained.columns[name].tolist())
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "why"),
+    [
+        ("robot", np.array(["Ann", "Bo", "Cy"])[STEPS % 3], "changes within episodes"),
+        ("robot", np.array([f"R{e}" for e in EPISODES]), "each has one episode"),
+        ("robot", np.repeat("Ann", 300), "there is but one"),
+        ("robot", np.where(EPISODES == 3, None, ROBOTS), "of some it is not known"),
+        ("begun", np.array(["2024-05-01", "2024-05-02"])[EPISODES % 2], "a date is nobody"),
+    ],
+)
+def test_text_that_names_no_entity_is_left_out(name: str, values: Any, why: str, tmp_path: Path) -> None:
+    schema, _, said = of(tmp_path, fleet(**{name: values}))
+    assert schema.columns == (), why
+    assert f"Left out: '{name}'" in said
+    assert "entity:" not in said
 
 
 def test_plain_steps(tmp_path: Path) -> None:
@@ -311,7 +356,7 @@ def test_choices_that_count_from_1_are_said_to(tmp_path: Path) -> None:
 def test_what_cannot_be_an_observation_is_left_out_with_the_reason(tmp_path: Path) -> None:
     proposal, said = unread(tmp_path, {
         "run": EPISODES, "step": STEPS, "x": NOISE[0], "action": NOISE[1], "reward": NOISE[2],
-        "device_id": EPISODES % 3, "clock": 1_700_000_001 + np.arange(300) % 7, "next_x": NOISE[3],
+        "device_id": STEPS % 3, "clock": 1_700_000_001 + np.arange(300) % 7, "next_x": NOISE[3],
         "gap": [None, *NOISE[4][1:]], "note": ["ok"] * 300, "mixed": ["1.5"] * 299 + ["n.a."],
     })  # fmt: skip
     assert proposal["observation"] == ["x"]

@@ -45,6 +45,7 @@ def propose(table: pl.LazyFrame, source: str) -> tuple[dict[str, Any], list[str]
     find_flags(draft)
     _reward(draft)
     _action(draft)
+    _entities(draft)
     _observation(draft)
     _note_actuators(draft)
     _note_rest(draft)
@@ -138,6 +139,27 @@ def _action(draft: Draft) -> None:
         )
     for name in named:
         draft.use(name, "action")
+
+
+def _entities(draft: Draft) -> None:
+    """Whose episodes they are (patients, robots): text or identifiers that several whole episodes share."""
+    if draft.label is None:
+        return
+    for name in draft.free():
+        values = draft.head[name]
+        text = values.dtype == pl.String and evidence.moments(values) is None
+        unclear = draft.meaning[name] in ("action", "next") or values.null_count()
+        if (text if name not in draft.numbers else roles.is_identifier(name)) and not unclear:
+            several = values.n_unique() < draft.label.n_unique()
+            if several and evidence.constant_within(values, draft.label):
+                draft.use(name, "columns")
+    found = draft.used_as("columns")
+    if found:
+        draft.note(
+            f"Kept under columns: {', '.join(map(repr, found))}. Several episodes share a value, so that "
+            f"suture train … --validation 0.1 --split-by {shlex.quote(f'entity:{found[0]}')} keeps whole "
+            "ones out of training. To learn from them, encode them as numbers."
+        )
 
 
 def _observation(draft: Draft) -> None:
@@ -253,5 +275,5 @@ def _schema(draft: Draft) -> dict[str, Any]:
         "observation": draft.used_as("observation"), "action": action,
         "action_type": "discrete" if discrete else "continuous",
         "action_probabilities": draft.used_as("action_probabilities"),
-        "columns": [order] if order and order not in draft.numbers else [],
+        "columns": [*([order] if order and order not in draft.numbers else []), *draft.used_as("columns")],
     }  # fmt: skip

@@ -10,6 +10,8 @@ BAND = 0.18
 DASHES = ([1, 0], [5, 4])
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
 FAR = 50
+ROOM = {"left": 5, "top": 5, "bottom": 5, "right": 25}
+"""Pixels around panels: browsers' letters are wider than those that a drawing is laid out with."""
 IN_FULL = "abs(datum.value) < 1e6 ? format(datum.value, ',~f') : format(datum.value, '~e')"
 CONFIG = {
     "font": "sans-serif",
@@ -82,7 +84,7 @@ def stacked(panels: Sequence[Panel], *, title: str, subtitle: str, x: str, y: st
     alt = _altair()
     names = list(dict.fromkeys(row["name"] for panel in panels for row in panel.rows))
     charts = [_panel(alt, panel, names, x=x, y=y, label=label) for panel in panels if panel.rows]
-    whole = alt.vconcat(*charts).resolve_scale(strokeDash="independent")
+    whole = alt.vconcat(*charts, padding=ROOM).resolve_scale(strokeDash="independent")
     return svg(
         whole.properties(title=alt.Title(title, subtitle=_wrapped(subtitle, 95), offset=16)), sized=False
     )
@@ -97,9 +99,11 @@ def _panel(alt: Any, panel: Panel, names: list[str], *, x: str, y: str, label: s
         detail="what:N",
     )
     band = base.mark_area(opacity=BAND, clip=True).encode(
-        y=alt.Y("low:Q", title=y + how, scale=scale, axis=axis), y2="high:Q"
+        y=alt.Y("low:Q", title=[y, how] if how else y, scale=scale, axis=axis), y2="high:Q"
     )
-    dashes = alt.StrokeDash("what:N", title=None, scale=alt.Scale(domain=kinds, range=DASHES[: len(kinds)]))
+    legend = alt.Legend(title=None, orient="top", symbolStrokeWidth=2)
+    shown = alt.Scale(domain=kinds, range=DASHES[: len(kinds)])
+    dashes = alt.StrokeDash("what:N", scale=shown, legend=legend)
     line = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean:Q", scale=scale), strokeDash=dashes)
     crosses = base.transform_filter("datum.crossed").mark_point(
         shape=CROSS, size=40, strokeWidth=2, opacity=1
@@ -125,7 +129,11 @@ def _scale(alt: Any, rows: Rows) -> tuple[Any, Any, str]:
     ends = {float(f"{end:.2g}") for end in (low, high) if usual / 2 < abs(end) < powers[0]}
     domain = [min(low, 0.0, *ends), max(high, 0.0, *ends)]
     scale = alt.Scale(type="symlog", constant=usual, domain=domain, nice=False)
-    return scale, alt.Axis(values=sorted(ticks | ends), labelExpr=IN_FULL), ", logarithmic in size"
+    return (
+        scale,
+        alt.Axis(values=sorted(ticks | ends), labelExpr=IN_FULL, titlePadding=14),
+        "logarithmic in size",
+    )
 
 
 def histogram(values: Any, *, title: str, value: str, bins: int = 40) -> str:

@@ -26,6 +26,8 @@ FIELDS = [
         for field, about in fields_of(kind).items()
     }.items()
 ]
+BESIDE = {"split_by": ("--validation", "0.1")}
+"""What a field does not make sense without."""
 IDS = [f"{name}-{kind.__name__}-{field}" for name, kind, field in FIELDS]
 
 
@@ -93,7 +95,7 @@ def test_every_field_can_be_set_and_reaches_its_class(capsys: Any, monkeypatch: 
     monkeypatch.setattr(cli, "_train", lambda kind, chosen: seen.append((kind, chosen)) or 0)
     for name, kind, field in FIELDS:
         value, typed = other_value(kind, field)
-        arguments = [flag(field, kind), *typed]
+        arguments = [flag(field, kind), *typed, *BESIDE.get(field, ())]
         code, said = run(capsys, monkeypatch, "train", name, "absent.npz", *arguments)
         assert code == 0, said
         group = seen[-1][1].settings if kind is Settings else seen[-1][1].algorithm

@@ -14,12 +14,11 @@ import time
 import jax
 import numpy as np
 import tyro
+from _arithmetic import HIDDEN, spec_of, unavoidable
 from _bench import Options, Row, gemm_limit, rate_of, show, write_rows
-from updates import ACTION, HIDDEN, OBSERVATION, SHAPES, operations, rows_of
+from updates import SHAPES, rows_of
 
-from suture.algorithms.base import Spec
 from suture.algorithms.iql import IQL
-from suture.spaces import Box
 from suture.training.program import Members, Program
 
 
@@ -38,10 +37,7 @@ class Settings(Options):
 def measure(count: int, settings: Settings) -> Row:
     """One size of the sweep."""
     algorithm = IQL(hidden=HIDDEN)
-    spec = Spec(
-        observation=Box((OBSERVATION,)), action=Box((ACTION,), low=(-1.0,) * ACTION, high=(1.0,) * ACTION)
-    )
-    program = Program(algorithm, spec, settings.rows, streamed=False, continue_diverged=True)
+    program = Program(algorithm, spec_of(), settings.rows, streamed=False, continue_diverged=True)
     members = Members(seeds=np.arange(count, dtype=np.uint32), fields={})
     rows, updates = rows_of(algorithm, settings.rows), max(1, settings.updates // count)
     began = time.perf_counter()
@@ -60,7 +56,7 @@ def measure(count: int, settings: Settings) -> Row:
     for _ in range(3):
         rates["ours"].append(rate_of(work, units=updates * count, seconds=1.0))
         if on_cpu:
-            rates["limit"].append(gemm_limit(SHAPES) / operations("iql"))
+            rates["limit"].append(gemm_limit(SHAPES) / unavoidable("iql"))
     if not on_cpu:
         del rates["limit"]
     return Row.of(

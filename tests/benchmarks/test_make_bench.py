@@ -1,6 +1,18 @@
 """`make bench` prints what it names: benchmarks that exist, and have a quick form."""
 
+import importlib
 from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "benchmarks"
+OURS = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("peer_"))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_benchmark_finds_what_it_imports(name: str) -> None:
+    """One that takes a helper from another would else break unseen when that one changes."""
+    assert importlib.import_module(name).__doc__
 
 
 def test_what_make_prints_is_there_and_has_a_quick_form(root: Path) -> None:

@@ -64,6 +64,13 @@ def test_regimes_of_real_logs(name: str) -> None:
     json.dumps(found.to_json(), allow_nan=False)
 
 
+def test_one_policy_that_is_far_from_the_best_is_not_only_imitated() -> None:
+    """Cloning earns 556 there, implicit Q-learning 617 (benchmarks/RESULTS.md)."""
+    methods = [one.method for one in told("neorl/dmsd_train.npz").recommendation]
+    assert methods[0] in ("iql", "filtered_bc")
+    assert "iql" in methods
+
+
 def test_fragments_of_a_maze_ask_for_rewards_and_for_joining() -> None:
     found = told("pointmaze/pointmaze-large-stitch-v0-val.npz")
     assert found.statistics.reach is not None

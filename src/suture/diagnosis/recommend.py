@@ -15,7 +15,7 @@ PUBLISHED = {
     "sparse": ("iql", "cql", "rebrac", "fql", "ifql"),
     "dexterous": ("iql", "bc", "cql", "rebrac", "fql"),
 }
-NEAR, SPARSE, DEXTEROUS, NOISY, UNSURE, MODES = 0.85, 0.95, 20, 0.3, 0.9, 0.25
+NEAR, SPARSE, DEXTEROUS, NOISY, UNSURE, MODES, PROMISING = 0.85, 0.95, 20, 0.3, 0.9, 0.25, 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,14 @@ def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
             f"paper the best supported plan stands {1 - plan.best:.2f} above the best of them. Imitate first."
         )
     said = [("bc", f"{why} Watch the held-out loss: updates beyond its minimum only overfit.")]
+    if plan is not None and plan.achieved < NEAR and plan.one_step_gap >= PROMISING:
+        value = "iql"
+        better = (
+            f"Episodes earn alike, and none is near the best supported plan ({plan.best:.2f} of it); on paper "
+            f"one step of improvement gains {plan.one_step_gap:.2f} over the behaviour. It weighs the actions "
+            "within episodes. Watch that it beats bc."
+        )
+        return [(value, better), ("bc", "The baseline to beat: it is what the behaviour is worth.")]
     if statistics.behaviour.multimodality > MODES and not statistics.discrete:
         said.append(("ifql", _modes(statistics) + " Its flow keeps them apart. Watch that it beats bc."))
     if plan is not None:

@@ -87,9 +87,9 @@ def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
     if plan is not None and plan.achieved < NEAR and plan.one_step_gap >= PROMISING:
         value = "iql"
         better = (
-            f"Episodes earn alike, and none is near the best supported plan ({plan.best:.2f} of it); on paper "
-            f"one step of improvement gains {plan.one_step_gap:.2f} over the behaviour. It weighs the actions "
-            "within episodes. Watch that it beats bc."
+            f"Episodes earn alike, and none is near the best supported plan ({plan.best:.2f} of it); on "
+            f"paper one step of improvement gains {plan.one_step_gap:.2f} over the behaviour. It weighs "
+            "the actions within episodes. Watch that it beats bc."
         )
         return [(value, better), ("bc", "The baseline to beat: it is what the behaviour is worth.")]
     if statistics.behaviour.multimodality > MODES and not statistics.discrete:

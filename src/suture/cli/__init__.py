@@ -28,7 +28,7 @@ from suture.cli.options import (
     prepared,
     show,
     value_of,
-)  # fmt: skip
+)
 from suture.cli.reporting import report
 from suture.cli.studies import overestimation
 from suture.cli.theory import theory

@@ -28,7 +28,7 @@ from suture.envs.chain import (
     move,
     scatter,
     within,
-)  # fmt: skip
+)
 from suture.errors import RefusedInput
 from suture.evaluation.evaluate import evaluate
 from suture.evaluation.kept import keep

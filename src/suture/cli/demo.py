@@ -86,14 +86,14 @@ def _explained(data: Dataset, out: Path, results: dict[str, Evaluation]) -> Stor
     figure = Figure(
         svg=paths(rows, title="", subtitle="", panel="whose paths", ground=ground, labels=labels),
         alt="Two corridors cross. Logged paths go from the start in the west to the south, or from the north "
-        "to the goal in the east. bc goes south as the log does; iql turns east at the crossing.",
+        "to the goal in the east. Beside them, the paths of bc and of iql from the start.",
         caption="Thirty paths each. Grey is where one can walk.",
     )
     told = (
         ("What was the data?", f"{proof['episodes']:,} episodes. {proof['from_start']:,} begin at the start, "
          f"none of which reaches the goal; {proof['reaching_goal']:,} reach it, from elsewhere."),
         ("What was learned?", f"Imitation (bc) reaches the goal in {rates['bc']} of its episodes, implicit "
-         f"Q-learning (iql) in {rates['iql']}: it joined halves that no episode shows together."),
+         f"Q-learning (iql) in {rates['iql']}. No episode shows that way: it is joined from halves."),
         ("How sure are we?", f"{SEEDS} seeds each, {EPISODES} episodes a seed, played from the start."),
         ("What to do next?", "suture inspect LOG --deep says whether your log holds pieces to be joined."),
     )  # fmt: skip

@@ -1,0 +1,306 @@
+"""Logs of the composite task: skills apart from each other, from which the whole has to be stitched.
+
+Every episode depends on the seed, its set and its number alone, so that the log is the same however many
+processes make it.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from suture import spaces
+from suture.data.build import build
+from suture.data.dataset import Dataset
+from suture.data.formats import native
+from suture.data.log import Log
+from suture.envs.composite import layout, starts
+from suture.envs.composite.certificate import STEPS, TASK, NeverShown, Stitched, never_shown, stitched
+from suture.envs.composite.env import PIXELS, STATE, Observation, View, command_of
+from suture.envs.composite.layout import DOOR, DRAWER
+from suture.envs.composite.scene import Scene
+from suture.envs.composite.scripts import Drift, Script, Tries, habit
+from suture.envs.make import advice
+from suture.errors import ConfigError
+from suture.spaces import Array, Box, Dict, Space
+from suture.storage.atomic import write_file
+
+Labels: TypeAlias = Literal["none", "true"]
+SETS = ("A", "B", "C", "task", "blocked", "noise")
+SHARES = {"A": 0.2, "B": 0.2, "C": 0.2, "task": 0.2, "blocked": 0.1, "noise": 0.1}
+"""Which part of the episodes each set is."""
+SKILLS = {"A": (0, 1), "B": (1, 2), "C": (2, 3), "task": (TASK, len(STEPS))}
+"""The stage at which a skill's episodes start, and that which they are to reach."""
+LIMITS = {"A": 36, "B": 32, "C": 26, "task": 44, "blocked": 20, "noise": 25}
+"""Steps after which an episode is cut."""
+BATCH = 20
+"""Episodes that a process makes at once."""
+THIRDS, CELL = 3, 0.07
+"""Cells in which episodes are joined: thirds of drawer's and doorway's ranges; metres of the hand's place."""
+HELD = (None, "block", "handle", "key")
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What decides a log.
+
+    episodes: of all sets together.   overlap: share of the drawer's places in which set B is recorded; in
+        the others nothing leads on from where set A ends.   sets: those that are recorded.
+    labels: "none": rewards of prior data are 0; "true": as the environment gives them.
+    """
+
+    episodes: int = 4_000
+    overlap: float = 1.0
+    observation: Observation = "state"
+    seed: int = 0
+    sets: tuple[str, ...] = SETS
+    labels: Labels = "none"
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.sets if name not in SETS]
+        if unknown or not self.sets or len(set(self.sets)) < len(self.sets):
+            raise ConfigError(f"sets must be some of {', '.join(SETS)}, each once; found {self.sets}.")
+        if not 0.0 <= self.overlap <= 1.0:
+            raise ConfigError(f"overlap must be from 0 to 1, found {self.overlap}.")
+        if self.observation not in ("state", "image") or self.labels not in ("none", "true"):
+            raise ConfigError(
+                "observation must be state or image and labels none or true, "
+                f"found {self.observation!r} and {self.labels!r}."
+            )
+        if self.seed < 0 or self.episodes < len(SETS) * 2:
+            raise ConfigError(
+                f"seed must be at least 0 and episodes at least {len(SETS) * 2}, "
+                f"found {self.seed} and {self.episodes}."
+            )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Episodes of each set; at overlap 0 there are none of B."""
+        wanted = [name for name in self.sets if name != "B" or self.overlap > 0]
+        return {name: max(1, round(SHARES[name] * self.episodes)) for name in wanted}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """What the log shows of the whole task.   success: share of each skill's episodes that reach its end."""
+
+    never_shown: NeverShown
+    stitched: Stitched
+    success: dict[str, float]
+    fingerprint: str
+
+    @property
+    def holds(self) -> bool:
+        return self.never_shown.holds and self.stitched.holds
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-able values, with both verdicts."""
+        return {
+            "holds": self.holds, "never_shown": self.never_shown.to_json(),
+            "stitched": self.stitched.to_json(), "success": self.success, "fingerprint": self.fingerprint,
+        }  # fmt: skip
+
+
+def episode_of(view: View, name: str, number: int, recipe: Recipe) -> dict[str, Any]:
+    """Play an episode of a set: observations, stages and cells (T + 1), actions and rewards (T)."""
+    generator = np.random.default_rng(
+        np.random.SeedSequence(recipe.seed, spawn_key=(SETS.index(name), number))
+    )
+    scene, overlap = view.scene, recipe.overlap if name == "B" else 1.0
+    drawn = layout.draw(generator, "train", drawer_below=overlap)
+    first, wanted = SKILLS.get(name, (int(generator.integers(3 if name == "blocked" else 4)), 9))
+    starts.begin(scene, drawn, first, generator)
+    if view.kind == "image":
+        view.reset()
+    actors = _actors(name, generator)
+    rest, stages, seen, acted = int(generator.integers(2, 7)), [scene.stage], [view.see()], list[Array]()
+    cells = [_cell(scene)]
+    for _ in range(LIMITS[name]):
+        actor = actors[min(max(scene.stage - first, 0), len(actors) - 1)]
+        action = actor.act(scene)
+        scene.act(command_of(scene, action))
+        stage = scene.stage
+        if stage > (wanted if name in SKILLS else first):
+            break
+        acted.append(action)
+        seen.append(view.see())
+        stages.append(stage)
+        cells.append(_cell(scene))
+        rest -= stage == wanted or actor.given_up
+        if stage < first or stage == len(STEPS) or not rest:
+            break
+    return {
+        "seen": seen, "action": np.array(acted, np.float32).reshape(-1, 8),
+        "stage": np.array(stages), "cell": np.array(cells),
+    }  # fmt: skip
+
+
+def _actors(name: str, generator: np.random.Generator) -> list[Any]:
+    """Who acts in an episode, by how many stages it has gone up."""
+    if name == "noise":
+        return [Drift(generator)]
+    manner = habit(generator)
+    if name == "blocked":
+        return [Tries(manner, generator)]
+    first, last = SKILLS[name]
+    return [Script(step, manner, generator) for step in range(first, last)]
+
+
+def _cell(scene: Scene) -> int:
+    """The cell of a scene, in which episodes count as meeting."""
+    places = [
+        (scene.drawer_y - DRAWER[0]) / (DRAWER[1] - DRAWER[0]) * THIRDS,
+        (scene.door_x - DOOR[0]) / (DOOR[1] - DOOR[0]) * THIRDS,
+    ]
+    hand = (scene.hand.position + 0.35) / CELL
+    digits = [*(min(int(place), THIRDS - 1) for place in places), *(int(one) for one in hand.tolist())]
+    cell = scene.stage * len(HELD) + HELD.index(scene.held)
+    for digit in digits:
+        cell = cell * 16 + digit
+    return cell
+
+
+@functools.cache
+def _view(kind: Observation) -> View:
+    """One scene a process."""
+    return View(Scene(), kind)
+
+
+def _batch(name: str, first: int, last: int, recipe: Recipe) -> dict[str, Any]:
+    """The transitions of some episodes of a set, end to end."""
+    view, parts = _view(recipe.observation), list[dict[str, Any]]()
+    numbers = list[int]()
+    for number in range(first, last):
+        one = episode_of(view, name, number, recipe)
+        if not len(one["action"]):
+            continue
+        seen = spaces.map_arrays(lambda *rows: np.stack(rows), *one["seen"])
+        stage, terminal = one["stage"], one["stage"][1:] == len(STEPS)
+        rewarded = terminal & (name == "task" or recipe.labels == "true")
+        parts.append({
+            "observation": spaces.map_arrays(lambda array: array[:-1], seen),
+            "next_observation": spaces.map_arrays(lambda array: array[1:], seen),
+            "action": one["action"], "stage": stage[:-1], "next_stage": stage[1:],
+            "cell": one["cell"][:-1], "next_cell": one["cell"][1:],
+            "terminal": terminal, "reward": rewarded.astype(np.float32),
+        })  # fmt: skip
+        numbers += [number] * len(stage[1:])
+    joined = {} if not parts else _joined(parts)
+    return {**joined, "number": np.array(numbers, np.int64)}
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        key: spaces.map_arrays(lambda *arrays: np.concatenate(arrays), *(part[key] for part in parts))
+        for key in parts[0]
+    }
+
+
+def space(kind: Observation) -> Space:
+    """The space of observations, without bounds."""
+    if kind == "state":
+        return Box((len(STATE),))
+    return Dict.of({"hand": Box((5,)), "image": Box((PIXELS, PIXELS, 3), "uint8")})
+
+
+def collect(recipe: Recipe, *, workers: int | None = None, progress: Progress | None = None) -> Log:
+    """Record a log.
+
+    workers: processes; default: one for each core, and this one alone for a short log.
+    progress: is told how many episodes of how many are made.
+    The columns `set`, `stage`, `next_stage`, `cell`, `next_cell` are those that the certificates read.
+    """
+    jobs = [
+        (name, first, min(first + BATCH, count))
+        for name, count in recipe.counts.items()
+        for first in range(0, count, BATCH)
+    ]
+    total, made = sum(recipe.counts.values()), 0
+    parts, names = list[dict[str, Any]](), list[str]()
+    for (name, first, last), part in zip(jobs, _made(jobs, recipe, workers), strict=True):
+        made += last - first
+        if len(part["number"]):
+            parts.append(part)
+            names += [name] * len(part["number"])
+        if progress is not None:
+            progress(made, total)
+    columns, sets = _joined(parts), np.array(names)
+    episode = np.unique(
+        np.stack([_codes(sets), columns["number"]]), axis=1, return_inverse=True
+    )[1].ravel()  # fmt: skip
+    last_row = np.r_[episode[1:] != episode[:-1], True]
+    return Log(
+        source="suture make composite", layout="composite", episode=episode,
+        observation=columns["observation"], next_observation=columns["next_observation"],
+        action=columns["action"], reward=columns["reward"], terminal=columns["terminal"],
+        timeout=last_row & ~columns["terminal"], observation_space=space(recipe.observation),
+        action_space=Box((8,), low=(-1.0,) * 8, high=(1.0,) * 8),
+        names={"observation": STATE} if recipe.observation == "state" else {},
+        columns={"set": sets, **{key: columns[key] for key in ("stage", "next_stage", "cell", "next_cell")}},
+    )  # fmt: skip
+
+
+def _codes(sets: Array) -> Array:
+    order = {name: code for code, name in enumerate(SETS)}
+    return np.array([order[name] for name in sets.tolist()])
+
+
+def _made(jobs: list[tuple[str, int, int]], recipe: Recipe, workers: int | None) -> Iterator[dict[str, Any]]:
+    """What each job makes, in their order."""
+    count = (os.cpu_count() or 1) if workers is None else workers
+    if count <= 1 or (workers is None and len(jobs) < 8 * count):
+        yield from (_batch(*job, recipe) for job in jobs)
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_batch, *zip(*jobs, strict=True), [recipe] * len(jobs))
+
+
+def certify(data: Dataset) -> Certificate:
+    """Both certificates and each skill's success, from what a log's rows say."""
+    rows, episode = data.columns, data.episode_index
+    reward = np.zeros(len(data)) if data.reward is None else np.asarray(data.reward)
+    before, after = np.asarray(rows["stage"]), np.asarray(rows["next_stage"])
+    cell, start = np.asarray(rows["cell"]), data.episode_start[:-1]
+    begins = start[before[start] == 0]
+    best = np.maximum.reduceat(after, start)
+    which = np.asarray(rows["set"])[start]
+    success = {
+        name: float((best[which == name] >= SKILLS[name][1]).mean())
+        for name in SKILLS
+        if (which == name).any()
+    }
+    return Certificate(
+        never_shown=never_shown(episode, before, after, reward),
+        stitched=stitched(episode, cell, np.asarray(rows["next_cell"]), cell[begins], reward),
+        success=success,
+        fingerprint=data.fingerprint,
+    )
+
+
+def make(
+    recipe: Recipe, out: Path, *, workers: int | None = None, progress: Progress | None = None
+) -> tuple[Dataset, Certificate]:
+    """Record a log, pass it through the gate and store it in a new folder, with `certificate.json` in it.
+
+    Raises ConfigError where the folder exists or MuJoCo does not.
+    """
+    if os.path.lexists(out):
+        raise ConfigError(f"{out} exists already and is never overwritten. Remove it or name another folder.")
+    try:
+        log = collect(recipe, workers=workers, progress=progress)
+    except ImportError as error:
+        raise ConfigError(f"The composite task cannot be made: {advice(error)}") from error
+    data = build(log).admit()
+    native.write(data, out)
+    proof = certify(data)
+    told = {"recipe": dataclasses.asdict(recipe), **proof.to_json()}
+    write_file(out / "certificate.json", (json.dumps(told, indent=1) + "\n").encode(), point="certificate")
+    return data, proof

@@ -1,0 +1,215 @@
+"""The five-step task in MuJoCo: its physics by hand, its stages, and that it can be solved."""
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suture.envs import gripper
+from suture.envs.camera import Camera, Standing, looking
+from suture.envs.composite import layout, starts
+from suture.envs.composite.certificate import STEPS
+from suture.envs.make import specification
+from suture.errors import ConfigError
+
+pytest.importorskip("mujoco", reason="mujoco is an extra")
+
+from suture.envs.composite.env import FLAGS, HORIZON, REACH, STATE, Composite, command_of, state_of
+from suture.envs.composite.scene import FRONT, OPENED, WALL, Scene
+from suture.envs.composite.scripts import EXACT, Script
+
+
+def move(x: float, y: float, z: float, grip: int = 0) -> gripper.Command:
+    return gripper.Command(np.array([x, y, z]), 0.0, grip, False)
+
+
+@pytest.fixture(scope="module")
+def room() -> Scene:
+    return Scene()
+
+
+def begin(room: Scene, stage: int, seed: int = 0) -> np.random.Generator:
+    generator = np.random.default_rng(seed)
+    starts.begin(room, layout.draw(generator, "any"), stage, generator)
+    return generator
+
+
+@given(values=st.lists(st.floats(-1, 1), min_size=3, max_size=3), turn=st.floats(-0.6, 0.6),
+       grip=st.sampled_from([1, -1, 0]), last=st.booleans())  # fmt: skip
+def test_an_action_that_is_written_is_read_as_it_was(
+    values: list[float], turn: float, grip: int, last: bool
+) -> None:
+    there = REACH.displacement * np.array(values)
+    read = gripper.read(gripper.write(there, turn, grip, REACH, last=last), REACH)
+    np.testing.assert_allclose(read.displacement, there, atol=1e-12)
+    assert read.turn == pytest.approx(turn, abs=1e-12)
+    assert (read.grip, read.last) == (grip, last)
+
+
+@given(seed=st.integers(0, 1_000))
+def test_no_layout_for_training_lies_in_what_is_held_out(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    shown, kept = (layout.draw(generator, kind) for kind in ("train", "held-out"))
+    assert not layout.held_out(shown.drawer)
+    assert not layout.held_out(shown.door)
+    assert layout.held_out(kept.drawer)
+    assert layout.held_out(kept.door)
+    assert layout.draw(generator, "train", drawer_below=0.3).drawer < 0.2
+
+
+@pytest.mark.parametrize("stage", range(len(STEPS)))
+def test_an_episode_starts_at_the_stage_that_was_asked_for(room: Scene, stage: int) -> None:
+    for seed in range(10):
+        begin(room, stage, seed)
+        assert room.stage == stage
+        room.act(move(0.0, 0.0, 0.0, grip=0))
+        assert room.stage == stage, "and it stays there where nothing is done"
+
+
+def test_exact_scripts_solve_the_whole_task(room: Scene) -> None:
+    """Each script knows one step; by turns, as the stage says, they do all five."""
+    lengths, solved = list[int](), 0
+    for seed in range(40):
+        generator = begin(room, 0, seed)
+        scripts = [Script(step, EXACT, generator) for step in range(len(STEPS))]
+        stages = [0]
+        while stages[-1] < len(STEPS) and len(stages) <= HORIZON:
+            room.act(command_of(room, scripts[stages[-1]].act(room)))
+            stages.append(room.stage)
+        solved += stages[-1] == len(STEPS)
+        assert set(range(stages[-1])) <= set(stages), "no step is left out"
+        lengths.append(len(stages) - 1)
+    assert solved >= 0.95 * 40
+    assert 32 <= np.mean(lengths) <= 60
+
+
+def test_the_block_keeps_the_drawer_shut_until_it_is_away(room: Scene) -> None:
+    for stage, opened in ((0, False), (1, True)):
+        begin(room, stage)
+        room.hand.place(room.handle, 0.0, opening=gripper.OPEN, closed=False)
+        room.act(move(0.0, 0.0, 0.0, grip=1))
+        assert room.held == "handle"
+        for _ in range(8):
+            room.act(move(0.06, 0.0, 0.0))
+        assert (room.pulled > OPENED) is opened, room.pulled
+
+
+def test_the_key_moves_with_the_drawer_and_cannot_be_reached_while_it_is_shut(room: Scene) -> None:
+    begin(room, 1)
+    room.hand.place(np.array([-0.1, room.key[1], 0.03]), 0.0, opening=gripper.OPEN, closed=False)
+    for _ in range(6):
+        room.act(move(-0.06, 0.0, -0.02))
+    room.act(move(0.0, 0.0, 0.0, grip=1))
+    assert room.held != "key"
+    begin(room, 1)
+    before = room.key[0]
+    room.hand.place(room.handle, 0.0, opening=gripper.OPEN, closed=False)
+    for grip in (1, 0, 0, 0, 0):
+        room.act(move(0.06, 0.0, 0.0, grip=grip))
+    assert room.key[0] - before == pytest.approx(room.pulled, abs=2e-3)
+    assert room.pulled > OPENED
+
+
+def test_what_is_let_go_falls_and_lies_still(room: Scene) -> None:
+    begin(room, 3)
+    for grip in (-1, *[0] * 12):
+        room.act(move(0.0, 0.0, 0.0, grip=grip))
+    assert room.held is None
+    assert room.stage == 2, "the drawer is open"
+    low = room.key.copy()
+    assert low[2] == pytest.approx(0.01, abs=2e-3)
+    room.act(move(0.06, 0.0, 0.0))
+    np.testing.assert_allclose(room.key, low, atol=1e-3)
+
+
+@pytest.mark.parametrize(("stage", "out"), [(2, False), (4, True)])
+def test_only_an_unlocked_door_lets_the_hand_out(room: Scene, stage: int, out: bool) -> None:
+    begin(room, stage)
+    room.hand.place(np.array([room.door_x, 0.1, 0.09]), 0.0, opening=gripper.OPEN, closed=False)
+    room.release()
+    for _ in range(10):
+        room.act(move(0.0, 0.06, 0.0))
+    assert (room.stage == len(STEPS)) is out
+    assert (room.door > 0.3) is out
+    assert out or room.hand.position[1] < WALL
+
+
+def test_the_lock_wants_the_key(room: Scene) -> None:
+    for stage, unlocked in ((2, False), (3, True)):
+        begin(room, stage)
+        for _ in range(25):
+            room.act(move(*np.clip(room.lock - room.hand.position, -0.06, 0.06)))
+        assert room.unlocked is unlocked
+
+
+def test_episodes_depend_on_their_seed_alone() -> None:
+    actions = np.random.default_rng(1).uniform(-1, 1, (30, 8))
+    one, other = Composite(), Composite()
+    for _ in range(2):
+        other.reset(seed=5, options={"stage": 4})
+        other.step(actions[0])
+    seen = [[env.reset(seed=9)[0], *(env.step(action)[0] for action in actions)] for env in (one, other)]
+    np.testing.assert_array_equal(*seen)
+    assert not np.array_equal(seen[0][0], one.reset(seed=10)[0])
+
+
+def test_the_environment_keeps_gymnasium_s_contract_and_says_what_is_done() -> None:
+    env = gymnasium.make(specification("suture/Composite-v0"))
+    seen, info = env.reset(seed=0, options={"stage": 2, "layouts": "train"})
+    assert seen in env.observation_space
+    assert seen.shape == (len(STATE),)
+    assert [info[flag] for flag in FLAGS] == [True, True, False, False, False]
+    assert not info["success"]
+    ended = truncated = False
+    steps = 0
+    while not (ended or truncated):
+        _, reward, ended, truncated, info = env.step(np.zeros(8, np.float32))
+        steps += 1
+        assert reward == 0.0
+    assert (steps, truncated) == (HORIZON, True)
+    with pytest.raises(ConfigError, match="stage 0 to 4, found 5"):
+        env.reset(options={"stage": 5})
+
+
+def test_leaving_is_rewarded_once_and_ends_the_episode() -> None:
+    env, rewards, ended = Composite(stage=4), list[float](), False
+    env.reset(seed=0)
+    script = Script(4, EXACT, np.random.default_rng(0))
+    while not ended:
+        _, reward, ended, _, info = env.step(script.act(env.scene))
+        rewards.append(reward)
+    assert info["success"]
+    assert sum(rewards) == rewards[-1] == 1.0
+
+
+def test_pictures_show_the_scene_as_it_is() -> None:
+    """A standing camera's pictures are those that casting every ray gives; and they are the observation."""
+    env = Composite("image")
+    seen, _ = env.reset(seed=3, options={"stage": 3})
+    assert seen in env.observation_space
+    place = np.array((0.0, -0.62, 0.60))
+    rotation = looking(place, np.array((0.02, 0.03, 0.03)))
+    standing = Standing(Camera(field=44.0), place, rotation)
+    standing.stand(env.scene.model, env.scene.data)
+    generator = np.random.default_rng(0)
+    for _ in range(12):
+        env.scene.act(command_of(env.scene, generator.uniform(-1, 1, 8)))
+        env.scene.refresh()
+        whole, _ = Camera(field=44.0).see(env.scene.model, env.scene.data, place, rotation)
+        np.testing.assert_array_equal(standing.see(env.scene.model, env.scene.data), whole)
+        np.testing.assert_array_equal(env.view.see()["image"], whole)
+    env.scene.unlock()
+    lamp = env.view.see()["image"].astype(int)
+    assert ((lamp[..., 1] > 150) & (lamp[..., 0] < 60)).sum() > (
+        (whole[..., 1] > 150) & (whole[..., 0] < 60)
+    ).sum()
+    assert env.render().shape == (256, 256, 3)
+
+
+def test_the_state_says_what_a_policy_must_know(room: Scene) -> None:
+    begin(room, 2)
+    state = dict(zip(STATE, state_of(room).tolist(), strict=True))
+    assert state["drawer"] == pytest.approx(room.pulled)
+    assert state["key x"] == pytest.approx(room.key[0])
+    assert FRONT - 0.1 < state["key x"] < 0

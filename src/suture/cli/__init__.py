@@ -16,6 +16,7 @@ import tyro
 from suture import __version__, signals
 from suture.cli.evaluation import evaluate
 from suture.cli.inspecting import inspect
+from suture.cli.making import make
 from suture.cli.options import (
     REGISTRY,
     DataPath,
@@ -148,7 +149,7 @@ def _train(kind: Any, chosen: Any) -> int:
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "inspect": inspect, "convert": convert, "train": train, "evaluate": evaluate,
-    "overestimation": overestimation, "theory": theory, "report": report, "demo": demo,
+    "overestimation": overestimation, "theory": theory, "report": report, "make": make, "demo": demo,
 }  # fmt: skip
 
 

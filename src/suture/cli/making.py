@@ -1,0 +1,89 @@
+"""`suture make`: logs of a task of our own."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from suture.cli.options import arg
+from suture.errors import ConfigError
+
+Task = Annotated[tyro.conf.Positional[Literal["composite"]], arg("the five-step task")]
+NewFolder = Annotated[tyro.conf.Positional[Path], arg("a new folder", metavar="OUT")]
+
+
+@dataclasses.dataclass(frozen=True)
+class MakeOptions:
+    """What decides the log, and how many processes make it."""
+
+    episodes: Annotated[int, arg("of all sets together")] = 4_000
+    overlap: Annotated[float, arg("share of the drawer's places in which set B is recorded [0 to 1]")] = 1.0
+    observation: Annotated[
+        Literal["state", "image"], arg("15 numbers, or pictures of 64x64 beside the hand's own 5")
+    ] = "state"
+    seed: Annotated[int, arg("decides every episode, whatever the number of workers")] = 0
+    without: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        arg("a set to leave out: A, B, C, task, blocked or noise; may be given again"),
+    ] = ()
+    labels: Annotated[
+        Literal["none", "true"], arg("rewards of prior data: 0, or what the environment gave")
+    ] = "none"
+    workers: Annotated[int | None, arg("processes; default: one for each core")] = None
+
+
+Options = tyro.conf.OmitArgPrefixes[MakeOptions]
+
+
+def make(task: Task, out: NewFolder, options: Options = MakeOptions()) -> int:
+    """Record a task in pieces that no episode shows together, with proof; needs mujoco."""
+    for line in _told(_made(out, options), out):
+        print(line)
+    return 0
+
+
+def _made(out: Path, options: MakeOptions) -> Any:
+    """The dataset and its certificate, with a bar while they are made."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from suture.envs.composite import collect
+
+    unknown = set(options.without) - set(collect.SETS)
+    if unknown:
+        raise ConfigError(
+            f"--without must name one of {', '.join(collect.SETS)}, found {', '.join(sorted(unknown))}."
+        )
+    sets = tuple(name for name in collect.SETS if name not in options.without)
+    recipe = collect.Recipe(
+        episodes=options.episodes, overlap=options.overlap, observation=options.observation,
+        seed=options.seed, sets=sets, labels=options.labels,
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        number = bar.add_task("episodes", total=None)
+        return collect.make(
+            recipe, out, workers=options.workers,
+            progress=lambda made, total: bar.update(number, completed=made, total=total),
+        )  # fmt: skip
+
+
+def _told(made: Any, out: Path) -> Iterator[str]:
+    """What was written, and what the certificates say."""
+    data, proof = made
+    never, path = proof.never_shown, proof.stitched
+    yield f"{out}: {len(data):,} transitions in {data.episodes:,} episodes."
+    yield "Scripts reach their end in " + ", ".join(f"{k} {v:.0%}" for k, v in proof.success.items()) + "."
+    yield (
+        f"Never shown: {'holds' if never.holds else 'BROKEN'}. No episode does more than {never.longest} of "
+        f"5 steps; {never.apart} do steps that are not neighbours, {never.early} rewarded ones start early."
+    )
+    if path.episodes:
+        yield (
+            f"Stitch: {'holds' if path.holds else 'too few episodes'}. {path.length} transitions of "
+            f"{len(path.episodes)} episodes join start and reward: {', '.join(map(str, path.episodes))}."
+        )
+    else:
+        yield "Stitch: there is no path from the start to the reward, in any number of episodes."

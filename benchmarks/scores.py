@@ -30,7 +30,9 @@ import suture
 from suture.algorithms.base import Algorithm
 from suture.algorithms.table import ALGORITHMS
 from suture.data.dataset import Dataset
+from suture.errors import SutureError
 from suture.evaluation.score import REFERENCES, standard_error
+from suture.training.outcome import Outcome
 
 NARROW = (256, 256)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -173,6 +175,8 @@ def ours(name: str, method: str, data: Dataset, options: Scores) -> Side | None:
         with tempfile.TemporaryDirectory() as folder:
             out, began = Path(folder) / "run", time.perf_counter()
             run = suture.train(algorithm, data, steps=options.steps, seeds=options.seeds, out=out)
+            if run.outcome is Outcome.PREEMPTED:
+                raise SutureError(f"{name} {method} was stopped on its way: such a score is not kept.")
             seconds = round(time.perf_counter() - began)
             evaluation = suture.evaluate(
                 run, task.environment, episodes=task.episodes, environments=task.episodes, seed=0

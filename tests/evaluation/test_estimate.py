@@ -20,7 +20,7 @@ from suture.data.formats import native
 from suture.envs.tabular import canonical, evaluate, sample_log
 from suture.errors import ConfigError, DataRefused, RunMismatch
 from suture.evaluation.ope.estimate import _earned, _Path, estimate
-from suture.evaluation.ope.fqe import Evaluator
+from suture.evaluation.ope.fqe import Evaluator, Fitted
 from suture.training.run import Run
 from suture.training.train import train
 
@@ -100,11 +100,31 @@ def test_resamples_draw_each_episode_as_often_as_it_was_chosen(clone: Run, log: 
 
 def test_a_fit_settles_when_its_answers_stop_moving() -> None:
     answers = iter([0.0, 50.0, 80.0, 95.0, 99.0, 100.0, 100.2, 100.1])
-    path = _Path(lambda _: next(answers))
+    path = _Path(lambda _: next(answers), 0)
     seen = [path.has_settled(None) for _ in range(8)]  # type: ignore[arg-type]
     assert seen == [False] * 8, "0.2 of 65 before: it still moves"
-    still = _Path(lambda _: 5.0)
+    still = _Path(lambda _: 5.0, 0)
     assert [still.has_settled(None) for _ in range(6)] == [False] * 5 + [True]  # type: ignore[arg-type]
+    slow = _Path(lambda _: 5.0, 7_500)
+    assert [slow.has_settled(None) for _ in range(8)] == [False] * 7 + [True]  # type: ignore[arg-type]
+
+
+def test_a_fit_that_breaks_off_refuses_its_member_alone(
+    clone: Run, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Evaluator.fit
+
+    def breaking(self: Evaluator, seeds: Any, **options: Any) -> Fitted:
+        fitted = whole(self, seeds, **options)
+        fitted.finite = self.run is not clone or int(seeds[0]) != 1
+        return fitted
+
+    monkeypatch.setattr(Evaluator, "fit", breaking)
+    (found,) = estimate(clone, log, discount=0.5, resamples=3, steps=1_000)
+    assert found.value is None
+    assert len(found.fits) == 2
+    assert any("1 of 3 fits became non-finite" in reason for reason in found.refused)
+    assert found.checked is not None
 
 
 def test_what_was_earned_is_known_only_where_ends_were_recorded(log: Any) -> None:

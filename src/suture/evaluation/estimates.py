@@ -8,10 +8,12 @@ from typing import Any
 class Estimate:
     """What one member's policy is worth: its discounted value at the log's first states, in rewards.
 
-    value, standard_error, interval (95 %): None where refused.   fits: the answers of all resamples, (n,).
+    value, standard_error, interval (95 %): None where refused.   fits: the answers of the resamples, those
+    left out whose fit became non-finite.
     supported: share of its actions that the log vouches for, 1 for a policy like the behaviour.
     earned: what the log's behaviour earned, discounted, and its standard error; None where episodes were cut
-    too early to tell.   checked: what the same procedure says of the behaviour's clone.
+    too early to tell.   checked: what the same procedure says of the behaviour's clone; None where it broke
+    off.
     refused: why no number is given; empty where one is.
     """
 
@@ -23,7 +25,7 @@ class Estimate:
     fits: tuple[float, ...]
     supported: float
     earned: tuple[float, float] | None
-    checked: float
+    checked: float | None
     refused: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:

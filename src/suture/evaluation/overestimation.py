@@ -28,6 +28,7 @@ from suture.evaluation.ope import fqe
 from suture.evaluation.rollout import Worth, rollout
 from suture.evaluation.support import Support
 from suture.keys import key_for
+from suture.nets.expectation import drawn
 from suture.spaces import Array, Tree, map_arrays
 from suture.training.program import DIVERGENCE_SLACK
 from suture.training.run import Run
@@ -205,8 +206,7 @@ def _claims_of(run: Run, observation: Tree, action: Array) -> Array:
 @eqx.filter_jit
 def _ask(algorithm: Any, state: Any, policies: Any, observation: Any, key: Any) -> Any:
     def one(state: Any, policy: Any) -> Any:
-        action = policy(observation).sample(key)
-        action = action if jnp.issubdtype(action.dtype, jnp.integer) else jnp.clip(action, -1, 1)
+        action = drawn(policy(observation), key)
         return action, algorithm.pessimistic(algorithm.critic(state)(observation, action))
 
     return jax.vmap(one)(state, policies)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from suture.keys import key_for
+from suture.nets import expectation
 from suture.spaces import Array, Tree
 from suture.training.run import Run
 
@@ -45,8 +46,7 @@ def drawn(run: Run, member: int, observation: Tree) -> Array:
 
 @eqx.filter_jit
 def _drawn(policy: Any, observation: Any, key: Any) -> Any:
-    action = policy(observation).sample(key)
-    return action if jnp.issubdtype(action.dtype, jnp.integer) else jnp.clip(action, -1, 1)
+    return expectation.drawn(policy(observation), key)
 
 
 def _log_density(behaviour: Run, observation: Tree, action: Array) -> Array:

@@ -11,6 +11,12 @@ from suture.nets.encoder import Observation
 from suture.nets.search import choice_values
 
 
+def drawn(policy: Distribution, key: Key) -> Array:
+    """Drawn actions, moved into [-1, 1] as they are when the policy acts; choices as they are."""
+    action = policy.sample(key)
+    return action if jnp.issubdtype(action.dtype, jnp.integer) else jnp.clip(action, -1, 1)
+
+
 def expected_value(
     critic: Critic,
     observation: Observation,
@@ -38,10 +44,8 @@ def sampled_values(
     samples: int,
     spread: float | Array | None = None,
 ) -> Float[Array, "samples batch"]:
-    """The pessimistic values of actions drawn from a policy, moved into [-1, 1] as they are when it acts."""
-    action = jax.vmap(policy.sample)(jax.random.split(key, samples))
-    if not jnp.issubdtype(action.dtype, jnp.integer):
-        action = jnp.clip(action, -1, 1)
+    """The pessimistic values of actions drawn from a policy."""
+    action = jax.vmap(lambda key: drawn(policy, key))(jax.random.split(key, samples))
     if samples == 1:
         return pessimistic(critic(observation, action[0]), spread)[None]
     return pessimistic(critic(observation, action), spread)

@@ -37,7 +37,8 @@ def _numbers(one: Estimate) -> tuple[str, str, str]:
 
 
 def _caption(one: Estimate) -> str:
-    check = f"The same procedure says {one.checked:.4g} of a clone of the log's behaviour"
+    told = "nothing finite" if one.checked is None else f"{one.checked:.4g}"
+    check = f"The same procedure says {told} of a clone of the log's behaviour"
     if one.earned is None:
         return f"{check}; what that earned is not known, because episodes were cut early."
     mean, error = one.earned

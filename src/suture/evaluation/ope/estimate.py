@@ -8,6 +8,7 @@ Sources: Le et al. 2019 (arXiv:1903.08738); Hao et al. 2021 (arXiv:2102.03607), 
 """
 
 import dataclasses
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from suture.data.returns import returns_to_go
 from suture.data.split import split
 from suture.errors import ConfigError, DataRefused, RunMismatch
 from suture.evaluation.estimates import Estimate
-from suture.evaluation.ope.fqe import Evaluator, Fitted
+from suture.evaluation.ope.fqe import CHUNK, Evaluator, Fitted
 from suture.evaluation.score import CONFIDENCE
 from suture.evaluation.support import RARE, Support, drawn
 from suture.spaces import Array, Box, Space, map_arrays
@@ -32,8 +33,9 @@ from suture.training.train import train
 SUPPORTED = 0.9
 """Share of the policy's actions that the log must vouch for."""
 TAIL = 0.1
-SETTLED, AGAIN = 0.02, 3
-"""A fit has settled when its last three answers differ from the three before by less than this share."""
+SETTLED, AGAIN, REACHED = 0.02, 3, 3.0
+"""A fit has settled when its last three answers differ from the three before by less than a share, and when
+values have had the time to be carried through as many horizons at the rate of the slow critic."""
 STATES = 4_096
 CLONING = 3_000
 
@@ -111,41 +113,50 @@ class _Estimator:
         return _Estimator(run, data, method, support, discount, scale, _earned(data, total, discount))
 
     def all(self) -> list[Estimate]:
-        checked = self._fits(self.support.behaviour, 0, resamples=2)
-        return [self._one(member, float(np.mean(checked[0]))) for member in range(len(self.run))]
+        behaviour = self._fits(self.support.behaviour, 0, resamples=2)
+        checked = None if behaviour.broken else behaviour.mean
+        return [self._one(member, checked) for member in range(len(self.run))]
 
-    def _one(self, member: int, checked: float) -> Estimate:
+    def _one(self, member: int, checked: float | None) -> Estimate:
         self.method.say(f"Member {member}: {self.method.resamples} fits.")
-        values, settled = self._fits(self.run, member, resamples=self.method.resamples)
-        supported = self._supported(member)
-        refused = tuple(self._reasons(supported, settled, checked))
-        mean, error = float(values.mean()), float(values.std(ddof=1))
-        half = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * error
-        known = not refused
-        return Estimate(
-            member=member, discount=self.discount,
-            value=mean if known else None, standard_error=error if known else None,
-            interval=(mean - half, mean + half) if known else None,
-            fits=tuple(values.tolist()), supported=supported, earned=self.earned, checked=checked,
-            refused=refused,
+        fits, supported = (
+            self._fits(self.run, member, resamples=self.method.resamples),
+            self._supported(member),
+        )
+        refused = tuple(self._reasons(supported, fits, checked))
+        told = Estimate(
+            member=member, discount=self.discount, value=None, standard_error=None, interval=None,
+            fits=fits.values, supported=supported, earned=self.earned, checked=checked, refused=refused,
         )  # fmt: skip
+        if refused:
+            return told
+        error = float(np.std(fits.values, ddof=1))
+        half = float(stdtrit(len(fits.values) - 1, 0.5 + CONFIDENCE / 2)) * error
+        interval = fits.mean - half, fits.mean + half
+        return dataclasses.replace(told, value=fits.mean, standard_error=error, interval=interval)
 
-    def _fits(self, run: Run, member: int, *, resamples: int) -> tuple[Array, bool]:
-        """The answers of fits on resamples of the episodes, (resamples,), and whether all have settled."""
+    def _fits(self, run: Run, member: int, *, resamples: int) -> "_Fits":
+        """Fits on resamples of the episodes."""
         evaluator = Evaluator(run, self.data, member=member, discount=self.discount, scale=(self.scale, 0.0))
         generator, episodes = np.random.default_rng(self.method.seed), self.data.episodes
-        values, settled = list[float](), True
+        least = REACHED / (evaluator.fqe.target_rate * (1 - self.discount))
+        values, settled, broken = list[float](), True, 0
         for number in range(resamples):
             chosen = np.sort(generator.integers(episodes, size=episodes))
             first = self.data.episode_start[chosen]
             starts = map_arrays(lambda array, first=first: array[first], self.data.observation)
-            path = _Path(lambda fitted, starts=starts: float(fitted.values(starts).mean()) / self.scale)
-            evaluator.fit(
+            path = _Path(
+                lambda fitted, starts=starts: float(fitted.values(starts).mean()) / self.scale, least
+            )
+            fitted = evaluator.fit(
                 np.array([number]), steps=self.method.steps, episodes=chosen, settled=path.has_settled
             )
-            values.append(path.latest)
-            settled &= path.settled
-        return np.array(values), settled
+            if fitted.finite:
+                values.append(path.latest)
+                settled &= path.settled
+            else:
+                broken += 1
+        return _Fits(tuple(values), settled, broken)
 
     def _supported(self, member: int) -> float:
         rows = _some(len(self.data))
@@ -157,7 +168,7 @@ class _Estimator:
         inside = self.support.holds(seen, np.asarray(theirs.to_unit(ours.from_unit(unit))))
         return min(1.0, float(inside.mean()) / (1 - RARE))
 
-    def _reasons(self, supported: float, settled: bool, checked: float) -> list[str]:
+    def _reasons(self, supported: float, fits: "_Fits", checked: float | None) -> list[str]:
         found = list[str]()
         if supported < SUPPORTED:
             found.append(
@@ -165,11 +176,20 @@ class _Estimator:
                 "needed: what the others lead to is not in the log. Train nearer to the log (a larger bc or "
                 "conservative weight), or try the policy with care and log what happens."
             )
-        if not settled:
+        if fits.broken:
+            found.append(
+                f"{fits.broken} of {self.method.resamples} fits became non-finite: the policy asks for actions "
+                "that the log does not support. Lower the discount, or evaluate it by playing it."
+            )
+        elif not fits.settled:
             found.append(
                 f"Fits had not settled after {self.method.steps:,} updates. Give them more (--steps)."
             )
-        if self.earned is not None:
+        if checked is None:
+            found.append(
+                "The same procedure became non-finite on the log's own behaviour: it cannot be trusted."
+            )
+        elif self.earned is not None:
             mean, error = self.earned
             if abs(checked - mean) > 3 * error + 0.1 * max(abs(mean), 1 / self.scale):
                 found.append(
@@ -179,11 +199,25 @@ class _Estimator:
         return found
 
 
-class _Path:
-    """The answers of one fit as it goes on."""
+@dataclasses.dataclass(frozen=True)
+class _Fits:
+    """The answers of the fits that stayed finite, whether these have settled, and how many did not stay."""
 
-    def __init__(self, ask: Callable[[Fitted], float]):
+    values: tuple[float, ...]
+    settled: bool
+    broken: int
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.values))
+
+
+class _Path:
+    """The answers of one fit as it goes on.   least: updates before which it cannot have settled."""
+
+    def __init__(self, ask: Callable[[Fitted], float], least: float):
         self._ask, self._answers, self.settled = ask, list[float](), False
+        self._least = max(2 * AGAIN, math.ceil(least / CHUNK))
 
     @property
     def latest(self) -> float:
@@ -191,7 +225,7 @@ class _Path:
 
     def has_settled(self, fitted: Fitted) -> bool:
         self._answers.append(self._ask(fitted))
-        if len(self._answers) >= 2 * AGAIN:
+        if len(self._answers) >= self._least:
             before = float(np.mean(self._answers[-2 * AGAIN : -AGAIN]))
             self.settled = abs(self.latest - before) < SETTLED * max(abs(self.latest), np.ptp(self._answers))
         return self.settled

@@ -84,8 +84,17 @@ class FQE(CriticBased[FQEState]):
 def fit(
     run: Run, data: Dataset, *, member: int = 0, steps: int = 5_000, seeds: int = 3, fqe: FQE | None = None
 ) -> "Fitted":
-    """Evaluate one member's policy on a log, with several seeds; in the run's scaled rewards."""
-    return Evaluator(run, data, member=member, fqe=fqe).fit(np.arange(seeds), steps=steps)
+    """Evaluate one member's policy on a log, with several seeds; in the run's scaled rewards.
+
+    Raises DataRefused where a value becomes non-finite.
+    """
+    fitted = Evaluator(run, data, member=member, fqe=fqe).fit(np.arange(seeds), steps=steps)
+    if not fitted.finite:
+        raise DataRefused(
+            f"Fitted evaluation of {run.path} became non-finite within {steps:,} steps: the policy asks for "
+            "actions that the log does not support. Lower the discount, or evaluate it by playing it."
+        )
+    return fitted
 
 
 class Evaluator:
@@ -132,7 +141,8 @@ class Evaluator:
         """A critic for each seed.
 
         episodes: numbers of the log's episodes, with repetitions: a resample to fit on; None: all, once.
-        settled: asked after every thousand steps; where it answers true the fit ends before `steps`.
+        settled: asked after every thousand steps; where it answers true the fit ends before `steps`. So it
+        does where a loss is not finite, and then the answer says so.
         """
         members = Members(seeds=np.asarray(seeds, np.uint32), fields={})
         one = jax.tree.map(lambda leaf: leaf[self.member], self.run.policies.policies)
@@ -142,11 +152,7 @@ class Evaluator:
         for start in range(0, steps, CHUNK):
             state, chunk = self.program.run(state, members, rows, start, min(CHUNK, steps - start))
             if not bool(jnp.isfinite(chunk.metrics["critic/loss"]).all()):
-                raise DataRefused(
-                    f"Fitted evaluation of {self.run.path} became non-finite by step {start + CHUNK:,}: the "
-                    "policy asks for actions that the log does not support. Lower the discount, or evaluate "
-                    "it by playing it."
-                )
+                return Fitted(self.run, state, finite=False)
             if settled(Fitted(self.run, state)):
                 break
         return Fitted(self.run, state)
@@ -167,10 +173,10 @@ class Evaluator:
 
 
 class Fitted:
-    """A fitted critic of each seed, and what it says."""
+    """A fitted critic of each seed, and what it says.   finite: False where the fit broke off."""
 
-    def __init__(self, run: Run, state: Any):
-        self.run, self.state = run, state
+    def __init__(self, run: Run, state: Any, *, finite: bool = True):
+        self.run, self.state, self.finite = run, state, finite
 
     def values(self, observation: Tree, *, seed: int = 0, draws: int = 8) -> Array:
         """E Q(observation, action ~ policy) of each seed, (seeds, n), in scaled rewards.

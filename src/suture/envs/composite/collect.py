@@ -42,7 +42,7 @@ LIMITS = {"A": 36, "B": 32, "C": 26, "task": 44, "blocked": 20, "noise": 25}
 """Steps after which an episode is cut."""
 BATCH = 20
 """Episodes that a process makes at once."""
-THIRDS, CELL = 3, 0.07
+THIRDS, CELL = 3, 0.05
 """Cells in which episodes are joined: thirds of drawer's and doorway's ranges; metres of the hand's place."""
 HELD = (None, "block", "handle", "key")
 Progress: TypeAlias = Callable[[int, int], None]

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 OBSERVATION, ACTION, BATCH, LENGTH = 17, 6, 256, 1000
+TRIAL = 3
+"""Seconds that each number of threads is tried."""
 
 
 def buffer(rows):
@@ -69,8 +71,8 @@ def main():
             trial = {}
             for count in (1, 2):
                 torch.set_num_threads(count)
-                rate(made[name], data, 3)
-                trial[count] = rate(made[name], data, 10)
+                few = rate(made[name], data, 5)
+                trial[count] = rate(made[name], data, max(10, round(TRIAL * few)))
             threads[name] = max(trial, key=trial.get)
         torch.set_num_threads(threads[name])
         print("rate", rate(made[name], data, int(updates)), flush=True)

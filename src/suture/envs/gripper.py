@@ -26,7 +26,7 @@ PALM_GROUP = 2
 class Reach:
     """The farthest that one action moves: displacement in metres along each axis, turn in radians."""
 
-    displacement: float = 0.06
+    displacement: float = 0.08
     turn: float = 0.6
 
 
@@ -101,7 +101,7 @@ ACTUATORS = """
 class Hand:
     """The gripper of one model: where it is, and how it is moved.   leash: metres between target and hand."""
 
-    def __init__(self, model: Any, data: Any, *, leash: float = 0.08):
+    def __init__(self, model: Any, data: Any, *, leash: float = 0.1):
         self.data, self.leash = data, leash
         first, left = model.joint("hand_x"), model.joint("left")
         self._at = int(first.qposadr[0])

@@ -9,6 +9,7 @@ import numpy as np
 from suture.evaluation.claims import Claim
 from suture.evaluation.kept import kept
 from suture.report.figures import curves, intervals
+from suture.report.scores import setting_name
 from suture.report.story import (
     Answer,
     Figure,
@@ -83,13 +84,9 @@ def _latest(evaluations: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str,
 def _values(played: Mapping[str, Any]) -> list[tuple[str, float | None, list[float | None]]]:
     """Name, mean and interval of each setting that was played."""
     return [
-        (_named(one.get("setting", {})), one["mean"], one["interval"])
+        (setting_name(one.get("setting", {})), one["mean"], one["interval"])
         for one in played.get("settings") or [played]
     ]
-
-
-def _named(setting: Mapping[str, Any]) -> str:
-    return ", ".join(f"{field} {value:g}" for field, value in setting.items()) or "as configured"
 
 
 def _sure(evaluations: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None) -> Answer:
@@ -237,7 +234,7 @@ def _evaluations(evaluations: Sequence[Mapping[str, Any]]) -> Section:
 def _standings(one: Mapping[str, Any]) -> tuple[Listing, Figure]:
     rows, drawn = list[Sequence[str]](), list[dict[str, Any]]()
     for standing in one["standings"]:
-        name = _named(standing["setting"])
+        name = setting_name(standing["setting"])
         better = "" if standing["improvement"] is None else f"{standing['improvement']:.2f}"
         rows.append(
             (

@@ -38,7 +38,7 @@ def render(evaluation: Evaluation, members: list[dict[str, Any]]) -> RenderableT
         table.add_section()
         for setting, own in settings:
             mean, error, half = evaluation.summed_up(own)
-            seeds = f"{_named(setting)}: {len(own)} seeds" if len(settings) > 1 else "all members"
+            seeds = f"{setting_name(setting)}: {len(own)} seeds" if len(settings) > 1 else "all members"
             told = f"{mean:.2f}", f"{error:.2f}", f"{mean - half:.2f} to {mean + half:.2f}"
             table.add_row(seeds, *told, *score(own))
     return table
@@ -64,7 +64,7 @@ def render_standings(standings: list[Standing], environment: str) -> RenderableT
             table.add_section()
         better = "" if one.improvement is None else f"{one.improvement:.2f}"
         table.add_row(
-            checkpoint_name(one), setting_name(one), _with_interval(one.mean, one.mean_interval),
+            checkpoint_name(one), setting_name(one.setting), _with_interval(one.mean, one.mean_interval),
             _with_interval(one.interquartile_mean, one.interquartile_interval),
             *(() if left_out else (better,)),
         )  # fmt: skip
@@ -84,19 +84,15 @@ def checkpoint_name(standing: Standing) -> str:
     return standing.checkpoint + (f", step {standing.steps[0]:,}" if len(standing.steps) == 1 else "")
 
 
-def setting_name(standing: Standing) -> str:
+def setting_name(setting: Mapping[str, Any]) -> str:
     """'expectile 0.7, inverse_temperature 3'."""
-    return _named(standing.setting)
-
-
-def _named(setting: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in setting.items()) or "as configured"
 
 
 def draw_standings(standings: list[Standing], environment: str, *, algorithm: str) -> str:
     """The settings at the last checkpoint, as SVG text."""
     rows = [
-        {"name": setting_name(one), "mean": one.mean, **_ends(one)}
+        {"name": setting_name(one.setting), "mean": one.mean, **_ends(one)}
         for one in standings if one.checkpoint == "last"
     ]  # fmt: skip
     seeds, left_out = standings[0].seeds, standings[0].left_out

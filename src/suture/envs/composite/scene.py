@@ -16,16 +16,18 @@ from suture.spaces import Array
 
 FRONT, WALL = -0.20, 0.22
 """Where the closed drawer's front (x) and the wall with the door (y) stand, in metres."""
-PULLED, OPENED, HANDLE = 0.13, 0.09, 0.03
+PULLED, OPENED, HANDLE = 0.15, 0.105, 0.03
 """How far the drawer opens, from where on it counts as open, and how far the handle stands out."""
 HANDLE_Z, LOCK_Z, LOCK_X = 0.035, 0.08, 0.11
 """Heights of handle and lock, and how far the lock is to the right of the doorway's middle."""
 BLOCK, KEY_TIP, KEY_Z = 0.025, 0.03, 0.01
 """Half the block's side; from the key's middle to its tip; the key's height in the drawer."""
-IN_DRAWER = -0.055
-"""The key's x, from the drawer's front."""
-WAY, BESIDE = 0.17, 0.075
-"""The drawer's way: how far it reaches (x), and half its width with room for a block (y)."""
+LIFTED = 0.02
+"""How far the key is lifted before it counts as taken."""
+IN_DRAWER = -0.105
+"""The key's x, from the drawer's front: about as far as a drawer opens that counts as open."""
+BESIDE, GAP = 0.075, 0.01
+"""Half the drawer's width with room for a block (y); how near to a block its handle comes."""
 SUBSTEPS = 5
 
 MJCF = f"""
@@ -40,7 +42,7 @@ MJCF = f"""
   </default>
   <worldbody>
     <geom name="floor" type="plane" size="1 1 .1" rgba=".80 .78 .74 1"/>
-    <geom name="cabinet" type="box" size=".07 .21 .03" pos="{FRONT - 0.07} -.02 .03" rgba=".55 .40 .28 1"/>
+    <geom name="cabinet" type="box" size=".075 .21 .03" pos="{FRONT - 0.075} -.02 .03" rgba=".55 .40 .28 1"/>
     {gripper.BODIES}
     <body name="block">
       <joint name="block_x" class="loose" axis="1 0 0"/>
@@ -52,9 +54,9 @@ MJCF = f"""
       <joint name="drawer" type="slide" axis="1 0 0" range="0 {PULLED}" damping="4" frictionloss="1"
              solimplimit=".99 .999 .001"/>
       <geom type="box" size=".006 .05 .027" pos="-.006 0 .028" rgba=".70 .54 .38 1" mass=".2"/>
-      <geom type="box" size=".06 .05 .002" pos="-.07 0 .003" rgba=".93 .90 .84 1" mass=".1"/>
-      <geom type="box" size=".06 .004 .02" pos="-.07 .046 .022" rgba=".70 .54 .38 1" mass=".05"/>
-      <geom type="box" size=".06 .004 .02" pos="-.07 -.046 .022" rgba=".70 .54 .38 1" mass=".05"/>
+      <geom type="box" size=".065 .05 .002" pos="-.075 0 .003" rgba=".93 .90 .84 1" mass=".1"/>
+      <geom type="box" size=".065 .004 .02" pos="-.075 .046 .022" rgba=".70 .54 .38 1" mass=".05"/>
+      <geom type="box" size=".065 .004 .02" pos="-.075 -.046 .022" rgba=".70 .54 .38 1" mass=".05"/>
       <geom type="box" size=".007 .03 .008" pos="{HANDLE} 0 {HANDLE_Z}" rgba=".1 .1 .1 1" mass=".02"/>
     </body>
     <body name="key">
@@ -163,10 +165,11 @@ class Scene:
         return np.array([self.door_x + LOCK_X, WALL - KEY_TIP, LOCK_Z])
 
     @property
-    def in_the_way(self) -> bool:
-        """Whether the block stands, or hangs, where the drawer opens to."""
+    def room(self) -> float:
+        """How far the drawer can open as the block stands, or hangs, in front of it."""
         x, y, _ = self.block.tolist()
-        return x < FRONT + WAY + BLOCK and abs(y - self.drawer_y) < BESIDE
+        free = x - BLOCK - GAP - HANDLE - FRONT
+        return PULLED if abs(y - self.drawer_y) > BESIDE else min(max(free, 0.0), PULLED)
 
     @property
     def stage(self) -> int:
@@ -175,11 +178,11 @@ class Scene:
             return 5
         if self.unlocked:
             return 4
-        if self.held == "key" and self.key[2] > 0.05:
+        if self.held == "key" and self.key[2] > KEY_Z + LIFTED:
             return 3
         if self.pulled > OPENED:
             return 2
-        return int(not self.in_the_way and self.block[2] < BLOCK + 0.01)
+        return int(self.room > OPENED + GAP and self.block[2] < BLOCK + 0.01)
 
     def clear(self, layout: Layout) -> None:
         """Everything in its place for stage 0, at rest, the hand open at the origin."""
@@ -284,15 +287,13 @@ class Scene:
 
     def _bind(self) -> None:
         """What follows from where things were put: a block in its way stops the drawer."""
-        limit = PULLED
-        if self.in_the_way and self.held != "block":
-            limit = min(limit, max(self.block[0] - BLOCK - FRONT - HANDLE - 0.01, self.pulled, 0.0))
+        limit = PULLED if self.held == "block" else max(self.room, self.pulled)
         self.model.jnt_range[self._drawer_joint, 1] = limit
         self._carry()
 
     def _carry(self) -> None:
         """The key that lies in the drawer moves with it."""
-        inside = FRONT - 0.13 < self.key[0] - self.pulled < FRONT and abs(self.key[1] - self.drawer_y) < 0.045
+        inside = FRONT - 0.14 < self.key[0] - self.pulled < FRONT and abs(self.key[1] - self.drawer_y) < 0.045
         carried = self.held != "key" and self.key[2] < KEY_Z + 0.005 and inside
         if carried and not self.data.eq_active[self._carried]:
             self.model.eq_data[self._carried, 0] = self.key[0] - self.pulled

@@ -16,9 +16,9 @@ from suture.envs.composite.env import REACH
 from suture.envs.composite.scene import WALL, Scene
 from suture.spaces import Array
 
-CARRY, NEAR, LEVEL = 0.11, 0.02, 0.012
+CARRY, NEAR, LEVEL = 0.10, 0.02, 0.012
 """Height at which the hand travels; how near over its goal it goes down; how level it grips (metres)."""
-PULL = 0.12
+PULL = 0.13
 """How far a script pulls the drawer."""
 STILL, UP = np.zeros(3), np.array([0.0, 0.0, 1.0])
 DRIFT = np.array([[-0.02, -0.02, -0.005], [0.02, 0.02, 0.035]])
@@ -46,7 +46,7 @@ EXACT = Habit()
 def habit(generator: np.random.Generator) -> Habit:
     """The habit of one episode: from careful to careless."""
     aim = float(generator.uniform(0.010, 0.045))
-    return Habit(aim=aim, action=float(generator.uniform(0.05, 0.25)), slip=0.06, detour=0.3, retry=0.35)
+    return Habit(aim=aim, action=float(generator.uniform(0.05, 0.2)), slip=0.06, detour=0.3, retry=0.35)
 
 
 class Script:
@@ -126,16 +126,17 @@ class Script:
         here = scene.hand.position
         if np.hypot(*(self._drop - here[:2])) > NEAR:
             return over(here, np.array([*self._drop, CARRY])), 1
-        return (STILL, -1) if here[2] < 0.05 else (np.array([0.0, 0.0, 0.035 - here[2]]), 1)
+        return (STILL, -1) if here[2] < 0.06 else (UP * (0.04 - here[2]), 1)
 
     def open_drawer(self, scene: Scene) -> tuple[Array, int]:
         """Step 1: pull the handle."""
         if scene.held != "handle":
             return self.grasp(scene, scene.handle)
-        if scene.pulled < 0.01 and self._pushed > 4:
+        if self._pushed > 5:
             self.miss()
+            return STILL, -1
         self._pushed += 1
-        return (STILL, -1) if scene.pulled > PULL else (np.array([0.06, 0.0, 0.0]), 1)
+        return (STILL, -1) if scene.pulled > PULL else (np.array([REACH.displacement, 0.0, 0.0]), 1)
 
     def take_key(self, scene: Scene) -> tuple[Array, int]:
         """Step 2: grip the key in the drawer and lift it."""
@@ -162,7 +163,7 @@ class Script:
         self._pushed += here[1] > WALL - 0.04 and scene.hand.position[1] < WALL
         if self._pushed > 3:
             self.miss()
-        return np.array([off[0], 0.06, off[2]])
+        return np.array([off[0], REACH.displacement, off[2]])
 
 
 def over(here: Array, goal: Array) -> Array:

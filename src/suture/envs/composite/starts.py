@@ -5,14 +5,16 @@ import numpy as np
 from suture.envs import gripper
 from suture.envs.composite.certificate import STEPS
 from suture.envs.composite.layout import Layout
-from suture.envs.composite.scene import BESIDE, BLOCK, FRONT, OPENED, PULLED, WALL, WAY, Scene
+from suture.envs.composite.scene import BESIDE, OPENED, PULLED, WALL, Scene
 from suture.errors import ConfigError
 from suture.spaces import Array
 
-ROOM = np.array([[-0.12, -0.16, 0.09], [0.24, 0.12, 0.18]])
+ROOM = np.array([[-0.12, -0.16, 0.08], [0.24, 0.12, 0.15]])
 """Where a hand that is at no particular place may be: (lowest, highest) x, y, z in metres."""
 CLEAR = np.array([[-0.03, -0.17], [0.22, 0.10]])
 """Where a block that was moved away lies: (lowest, highest) x, y."""
+WHOLLY = 0.05
+"""The x from which on a block leaves the drawer's way wholly free."""
 LEFT = 0.5
 """Share of the starts in which the hand is where the step before left it."""
 
@@ -43,7 +45,7 @@ def away(scene: Scene, generator: np.random.Generator) -> Array:
     """A place (2,) on the floor where a block is in nobody's way."""
     while True:
         x, y = generator.uniform(*CLEAR).tolist()
-        if x > FRONT + WAY + BLOCK + 0.02 or abs(y - scene.drawer_y) > BESIDE + 0.02:
+        if x > WHOLLY or abs(y - scene.drawer_y) > BESIDE + 0.02:
             return np.array([x, y])
 
 

@@ -178,8 +178,8 @@ class _Estimator:
             )
         if fits.broken:
             found.append(
-                f"{fits.broken} of {self.method.resamples} fits became non-finite: the policy asks for actions "
-                "that the log does not support. Lower the discount, or evaluate it by playing it."
+                f"{fits.broken} of {self.method.resamples} fits became non-finite: the policy asks for "
+                "actions that the log does not support. Lower the discount, or evaluate it by playing it."
             )
         elif not fits.settled:
             found.append(

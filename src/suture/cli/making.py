@@ -21,7 +21,7 @@ class MakeOptions:
     episodes: Annotated[int, arg("of all sets together")] = 4_000
     overlap: Annotated[float, arg("share of the drawer's places in which set B is recorded [0 to 1]")] = 1.0
     observation: Annotated[
-        Literal["state", "image"], arg("15 numbers, or pictures of 64x64 beside the hand's own 5")
+        Literal["state", "image"], arg("16 numbers, or pictures of 64x64 beside the hand's own 5")
     ] = "state"
     seed: Annotated[int, arg("decides every episode, whatever the number of workers")] = 0
     without: Annotated[

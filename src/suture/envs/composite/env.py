@@ -26,20 +26,21 @@ HOME = np.array([0.05, -0.02, 0.15])
 """Where an action whose last number is set takes the hand, whatever its displacement says."""
 STATE = (
     "hand x", "hand y", "hand z", "hand yaw", "opening", "block x", "block y", "block z", "drawer",
-    "drawer y", "key x", "key y", "key z", "door x", "door",
+    "drawer y", "key x", "key y", "key z", "door x", "door", "unlocked",
 )  # fmt: skip
-"""The numbers of a state: metres, radians; the opening is half the distance between the fingers."""
+"""The numbers of a state: metres, radians; the opening is half the distance between the fingers. `unlocked`
+is what the lamp over the lock shows: 0 or 1."""
 FLAGS = ("block_moved", "drawer_open", "key_taken", "door_unlocked", "outside")
 PIXELS, EYE, SIGHT, FIELD = 64, (0.0, -0.62, 0.60), (0.02, 0.03, 0.03), 44.0
 Observation: TypeAlias = Literal["state", "image"]
 
 
 def state_of(scene: Scene) -> Array:
-    """The state (15,) float32, as `STATE` names it."""
+    """The state (16,) float32, as `STATE` names it."""
     hand = scene.hand
     return np.array(
         [*hand.position, hand.yaw, hand.opening, *scene.block, scene.pulled, scene.drawer_y, *scene.key,
-         scene.door_x, scene.door],
+         scene.door_x, scene.door, scene.unlocked],
         np.float32,
     )  # fmt: skip
 
@@ -79,7 +80,7 @@ class View:
         return self._camera.see(scene.model, scene.data)
 
     def see(self) -> Tree:
-        """The state (15,), or {"hand": (5,), "image": (pixels, pixels, 3)}."""
+        """The state (16,), or {"hand": (5,), "image": (pixels, pixels, 3)}."""
         state = state_of(self.scene)
         return state if self.kind == "state" else {"hand": state[:5], "image": self.picture()}
 
@@ -95,7 +96,7 @@ class View:
 class Composite(gymnasium.Env[Any, Array]):
     """Move the block, open the drawer, take the key, unlock the door, leave: reward 1 outside, which ends it.
 
-    observation: "state" (15 numbers, `STATE`) or "image" (a picture and the hand's own five numbers).
+    observation: "state" (16 numbers, `STATE`) or "image" (a picture and the hand's own five numbers).
     action: eight numbers in [-1, 1] (`gripper.ACTIONS`); the last one sends the hand home.
     layouts: which are drawn; `reset(options={"layouts": ...})` overrides it for an episode.
     stage: the stage to start from, 0 to 4; `reset(options={"stage": ...})` overrides it.

@@ -26,6 +26,8 @@ LIFTED = 0.02
 """How far the key is lifted before it counts as taken."""
 IN_DRAWER = -0.105
 """The key's x, from the drawer's front: about as far as a drawer opens that counts as open."""
+SPRING = 6.0
+"""Force (N) that draws the drawer wholly shut before `OPENED`, and wholly open beyond it."""
 BESIDE, GAP = 0.075, 0.01
 """Half the drawer's width with room for a block (y); how near to a block its handle comes."""
 SUBSTEPS = 5
@@ -71,7 +73,7 @@ MJCF = f"""
       <geom type="box" size=".3 .01 .09" pos=".37 .01 .09" rgba=".62 .66 .70 1"/>
       <geom name="lamp" type="box" size=".02 .006 .02" pos="{LOCK_X} 0 {LOCK_Z}" rgba=".85 .1 .6 1"/>
       <body name="door" pos="-.07 .01 0">
-        <joint name="door" type="hinge" axis="0 0 1" range="0 1.9" damping=".01" stiffness=".05"
+        <joint name="door" type="hinge" axis="0 0 1" range="0 1.9" damping=".01" stiffness=".1"
                springref=".6"/>
         <geom name="panel" type="box" size=".068 .006 .085" pos=".07 0 .085" rgba=".30 .55 .40 1"
               mass=".15"/>
@@ -98,7 +100,7 @@ SLIPS = 0.035
 """How far the hand may be drawn from the handle before it slips off, in metres."""
 TURNED = 0.5
 """The turn (radians) up to which bars and the key fit between the fingers."""
-INSERTED = np.array([0.022, 0.022, 0.024])
+INSERTED = np.array([0.03, 0.024, 0.03])
 """How far off its place in the lock the key's tip may be."""
 LOW = np.array([-0.29, -0.21, 0.02])
 HIGH = np.array([0.29, 0.34, 0.20])
@@ -124,7 +126,7 @@ class Scene:
         joint, equal = self.model.joint, self.model.equality
         self._block, self._key = int(joint("block_x").qposadr[0]), int(joint("key_x").qposadr[0])
         self._drawer, self._door = int(joint("drawer").qposadr[0]), int(joint("door").qposadr[0])
-        self._drawer_joint = int(joint("drawer").id)
+        self._drawer_joint, self._drawer_force = int(joint("drawer").id), int(joint("drawer").dofadr[0])
         self._hold = {name: int(equal(f"hold_{name}").id) for name in HALF}
         self._carried, self._locked = int(equal("carried").id), int(equal("locked").id)
         self._bodies = [int(self.model.body(name).id) for name in ("drawer", "doorway")]
@@ -230,6 +232,7 @@ class Scene:
         hand = self.hand
         yaw = min(max(hand.yaw + command.turn, -YAW), YAW)
         hand.aim(self.allowed(hand.position + command.displacement), yaw)
+        self.data.qfrc_applied[self._drawer_force] = SPRING if self.pulled > OPENED else -SPRING
         self._engine.mj_step(self.model, self.data, nstep=SUBSTEPS)
         if self.held == "key" and not self.unlocked and (np.abs(self.key - self.lock) < INSERTED).all():
             self.unlock()

@@ -20,6 +20,8 @@ CARRY, NEAR, LEVEL = 0.10, 0.02, 0.012
 """Height at which the hand travels; how near over its goal it goes down; how level it grips (metres)."""
 PULL = 0.13
 """How far a script pulls the drawer."""
+WELL = 0.006
+"""Standard deviation of where a careful attempt aims, in metres."""
 STILL, UP = np.zeros(3), np.array([0.0, 0.0, 1.0])
 DRIFT = np.array([[-0.02, -0.02, -0.005], [0.02, 0.02, 0.035]])
 """Displacements, from and to, of a script that has nothing left to do."""
@@ -34,6 +36,7 @@ class Habit:
     """
 
     aim: float = 0.0
+    careful: float = 1.0
     action: float = 0.0
     slip: float = 0.0
     detour: float = 0.0
@@ -45,8 +48,10 @@ EXACT = Habit()
 
 def habit(generator: np.random.Generator) -> Habit:
     """The habit of one episode: from careful to careless."""
-    aim = float(generator.uniform(0.010, 0.045))
-    return Habit(aim=aim, action=float(generator.uniform(0.05, 0.2)), slip=0.06, detour=0.3, retry=0.35)
+    return Habit(
+        aim=0.05, careful=float(generator.uniform(0.0, 0.8)), action=float(generator.uniform(0.05, 0.2)),
+        slip=0.06, detour=0.3, retry=0.4,
+    )  # fmt: skip
 
 
 class Script:
@@ -73,7 +78,9 @@ class Script:
         return self.blur(move, -scene.hand.yaw, grip)
 
     def _draw(self) -> Array:
-        return self.habit.aim * self.generator.standard_normal(3) * [1.0, 1.0, 0.4]
+        careful = self.generator.random() < self.habit.careful
+        aim = min(self.habit.aim, WELL) if careful else self.habit.aim
+        return aim * self.generator.standard_normal(3) * [1.0, 1.0, 0.4]
 
     def _kept(self, scene: Scene) -> int:
         """The grip as it is; what an earlier step held is let go of."""
@@ -146,12 +153,12 @@ class Script:
 
     def unlock_door(self, scene: Scene) -> tuple[Array, int]:
         """Step 3: put the key into the lock."""
-        goal = scene.lock + (scene.hand.position - scene.key) + self._aim * [1.1, 0.0, 1.5]
+        goal = scene.lock + (scene.hand.position - scene.key) + self._aim * [1.8, 0.0, 1.8]
         return self.push(scene, goal, LEVEL), 1 if scene.held == "key" else -1
 
     def leave(self, scene: Scene) -> tuple[Array, int]:
         """Step 4: through the door."""
-        goal = np.array([scene.door_x, WALL, 0.09]) + self._aim * [1.6, 0.0, 0.0]
+        goal = np.array([scene.door_x, WALL, 0.09]) + self._aim * [2.0, 0.0, 0.0]
         return self.push(scene, goal, 0.03), self._kept(scene)
 
     def push(self, scene: Scene, goal: Array, level: float) -> Array:

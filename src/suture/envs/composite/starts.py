@@ -5,7 +5,7 @@ import numpy as np
 from suture.envs import gripper
 from suture.envs.composite.certificate import STEPS
 from suture.envs.composite.layout import Layout
-from suture.envs.composite.scene import BESIDE, OPENED, PULLED, WALL, Scene
+from suture.envs.composite.scene import BESIDE, PULLED, WALL, Scene
 from suture.errors import ConfigError
 from suture.spaces import Array
 
@@ -27,7 +27,7 @@ def begin(scene: Scene, layout: Layout, stage: int, generator: np.random.Generat
     if stage >= 1:
         scene.block[:2] = away(scene, generator)
     if stage >= 2:
-        scene.pull(float(generator.uniform(OPENED + 0.005, PULLED)))
+        scene.pull(PULLED)
     at, yaw = generator.uniform(*ROOM), float(generator.uniform(-0.5, 0.5))
     if generator.random() < LEFT:
         at = _left(scene, stage, generator, at)

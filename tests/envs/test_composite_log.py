@@ -14,8 +14,12 @@ from suture.errors import ConfigError
 
 pytest.importorskip("mujoco", reason="mujoco is an extra")
 
+import suture.envs.composite.collect as collect_module
+from suture.envs.composite.certificate import STEPS
 from suture.envs.composite.collect import SETS, SKILLS, Recipe, certify, collect, make
-from suture.envs.composite.env import STATE
+from suture.envs.composite.env import STATE, View
+from suture.envs.composite.scene import Scene
+from suture.envs.composite.scripts import EXACT, Script
 
 RECIPE = Recipe(episodes=300, seed=2)
 
@@ -60,6 +64,26 @@ def test_sets_show_their_own_step_and_no_other(log: Dataset) -> None:
     starts = before[log.episode_start[:-1]]
     fell = after < np.repeat(starts, log.lengths)
     assert set(np.flatnonzero(fell)) <= set(ends), "an episode is cut where it falls below its start"
+
+
+@pytest.mark.parametrize("name", ["A", "noise"])
+def test_an_episode_ends_before_it_shows_what_is_another_set_s(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever acts: here somebody who can do every step, and goes on."""
+    view, starts = View(Scene(), "state"), list[int]()
+
+    def skilled(_: str, generator: np.random.Generator) -> list[Script]:
+        first = view.scene.stage
+        return [Script(step, EXACT, generator) for step in range(first, len(STEPS))]
+
+    monkeypatch.setattr(collect_module, "_actors", skilled)
+    monkeypatch.setattr(collect_module, "LIMITS", {"A": 60, "noise": 60})
+    for number in range(6):
+        stage = collect_module.episode_of(view, name, number, RECIPE)["stage"]
+        starts.append(len(stage))
+        assert stage.max() <= stage[0] + (name == "A")
+    assert max(starts) > 5
 
 
 def test_reward_is_the_task_s_alone(log: Dataset) -> None:

@@ -37,9 +37,9 @@ class MakeOptions:
 Options = tyro.conf.OmitArgPrefixes[MakeOptions]
 
 
-def make(task: Task, out: NewFolder, options: Options = MakeOptions()) -> int:
+def make(task: Task, out: NewFolder, recipe: Options = MakeOptions()) -> int:
     """Record a task in pieces that no episode shows together, with proof; needs mujoco."""
-    for line in _told(_made(out, options), out):
+    for line in _told(_made(out, recipe), out):
         print(line)
     return 0
 

@@ -31,7 +31,7 @@ STATE = (
 """The numbers of a state: metres, radians; the opening is half the distance between the fingers. `unlocked`
 is what the lamp over the lock shows: 0 or 1."""
 FLAGS = ("block_moved", "drawer_open", "key_taken", "door_unlocked", "outside")
-PIXELS, EYE, SIGHT, FIELD = 64, (0.0, -0.62, 0.60), (0.02, 0.03, 0.03), 44.0
+PIXELS, EYE, SIGHT, FIELD = 64, (0.0, -0.62, 0.60), (0.02, 0.03, 0.03), 41.0
 Observation: TypeAlias = Literal["state", "image"]
 
 

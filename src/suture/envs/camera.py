@@ -6,6 +6,7 @@ light gives the shade. Shadows, textures and mirrors are left out.
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ BACKGROUND = (0.70, 0.78, 0.85)
 LIGHT = (0.35, -0.45, 0.8)
 """Direction towards the light, in the world."""
 TO_LIGHT = np.array(LIGHT) / np.linalg.norm(LIGHT)
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
 UNSEEN = 5
 """Geom group in which what moves is hidden while the backdrop is cast."""
 
@@ -92,22 +94,23 @@ class Standing:
         return picture.reshape(pixels, pixels, 3)
 
     def _near(self, model: Any, data: Any) -> Array:
-        """Pixels on which the bounding spheres of what moves may lie, (pixels ** 2,)."""
-        pixels = self.camera.pixels
-        x, y, depth = ((data.geom_xpos[self._moving] - self.position) @ self.rotation).T
-        depth, radius = -depth, model.geom_rbound[self._moving]
-        scale, room = pixels / 2 / np.tan(np.radians(self.camera.field) / 2), np.maximum(depth - radius, 1e-6)
+        """Pixels on which what moves may lie, (pixels ** 2,): rectangles around the corners of boxes."""
+        pixels, moving = self.camera.pixels, self._moving
+        box, turn = model.geom_aabb[moving], data.geom_xmat[moving].reshape(-1, 3, 3)
+        corners = box[:, None, :3] + CORNERS * box[:, None, 3:]
+        seen = data.geom_xpos[moving][:, None] - self.position + corners @ turn.transpose(0, 2, 1)
+        across, up, behind = np.moveaxis(seen @ self.rotation, -1, 0)
+        depth, scale = -behind, pixels / 2 / np.tan(np.radians(self.camera.field) / 2)
         marked = np.zeros((pixels, pixels), bool)
-        edges = list[Array]()
-        for side in (x, -y):
-            wide = radius * (depth + np.abs(side)) / (np.maximum(depth, 1e-6) * room)
-            middle = side / np.maximum(depth, 1e-6)
-            for edge in (middle - wide, middle + wide):
-                edges.append(np.clip(pixels / 2 + scale * edge, 0, pixels))
-        left, right, top, bottom = (edge.tolist() for edge in edges)
-        for one in np.flatnonzero(depth > -radius).tolist():
-            rows, columns = (int(top[one]), int(bottom[one]) + 1), (int(left[one]), int(right[one]) + 1)
-            marked[slice(*rows), slice(*columns)] = True
+        if depth.min() <= 0:
+            return ~marked.ravel()
+        places = np.clip(pixels / 2 + scale * np.stack([across, -up]) / depth, 0, pixels)
+        (left, top), (right, bottom) = (
+            places.min(-1).astype(int).tolist(),
+            places.max(-1).astype(int).tolist(),
+        )
+        for one in range(len(moving)):
+            marked[top[one] : bottom[one] + 1, left[one] : right[one] + 1] = True
         return marked.ravel()
 
 

@@ -13,6 +13,7 @@ from making.probe import QUICK, Probe, on_actor_step
 
 from suture.algorithms.base import Spec
 from suture.algorithms.td3 import TD3
+from suture.errors import ConfigError
 from suture.keys import key_for
 from suture.spaces import Box
 from suture.testing.contract import example_batch
@@ -92,3 +93,21 @@ def test_it_ignores_the_log_s_actions() -> None:
     batch = dataclasses.replace(BATCH, action=jnp.zeros_like(BATCH.action))
     probe = Probe(ALGORITHM, SPEC, BATCH, prepare=on_actor_step)
     assert probe.after(batch=batch)[1]["actor/loss"] == probe.metrics["actor/loss"]
+
+
+def test_targets_stay_between_0_and_the_value_of_success_where_it_is_given() -> None:
+    start = ALGORITHM.init(SPEC, key_for(0, "init"))
+
+    def targets(value: float | None, shift: float) -> float:
+        """The largest size of a target, of rewards that are shifted."""
+        assert BATCH.reward is not None
+        batch = dataclasses.replace(BATCH, reward=BATCH.reward + shift)
+        update = jax.jit(dataclasses.replace(ALGORITHM, success_value=value).update, compiler_options=QUICK)
+        return float(update(start, batch, key_for(0, "update"))[1]["value/max_abs"])
+
+    assert targets(None, 9.0) > 5
+    assert targets(0.5, 9.0) == 0.5
+    assert targets(0.5, -9.0) == 0.0
+    assert targets(99.0, 9.0) == targets(None, 9.0)
+    with pytest.raises(ConfigError, match="success_value"):
+        TD3(success_value=0.0)

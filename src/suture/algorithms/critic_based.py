@@ -52,6 +52,7 @@ class CriticBased(Algorithm[S]):
     layer_norm: bool = bounded(
         False, source=fields.BALL, help="layer norm in the critics (for sparse, long tasks)"
     )
+    success_value: float | None = fields.success_value()
 
     @property
     def span(self) -> int:
@@ -130,6 +131,7 @@ class CriticBased(Algorithm[S]):
         a penalty can share what the answers cost.
         regression: the mean loss of answers (members, batch) against targets (batch,).
         """
+        target = target if self.success_value is None else jnp.clip(target, 0.0, self.success_value)
 
         def loss(net: C) -> tuple[Array, Metrics]:
             q, added, more = ask(net) if ask else (net(batch.observation, batch.action), 0.0, {})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from suture.config import bounded
+from suture.config import OWN, bounded
 
 SAC, TD3 = "Haarnoja et al. 2018 (arXiv:1812.05905)", "Fujimoto et al. 2018 (arXiv:1802.09477)"
 IQL, BALL = "Kostrikov et al. 2021 (arXiv:2110.06169)", "Ball et al. 2023 (arXiv:2302.02948)"
@@ -44,6 +44,12 @@ def critics(source: str = TD3, default: int = 2) -> Any:
     return bounded(
         default, at_least=1, unit="critics", source=source, help="size of the ensemble, whose minimum is used"
     )
+
+
+def success_value() -> Any:
+    """The most that anything can be worth, where nothing is worth less than 0."""
+    said = "targets are kept from 0 to this, for tasks that pay it at most, once, and nothing below 0"
+    return bounded(None, above=0.0, unit="scaled reward", source=OWN, help=said)
 
 
 def spread(default: float | None = None) -> Any:

@@ -1,92 +1,54 @@
 """Is a five-step plan, never shown whole, put together from logs of its steps?
 
     python benchmarks/stitching.py --quick                    two minutes: BC and IQL, one seed
-    python benchmarks/stitching.py --methods bc iql iql-task  more of METHODS
-    python benchmarks/stitching.py --json stitching.json
+    python benchmarks/stitching.py --train none               the kept results, as a table
+    python benchmarks/stitching.py --json benchmarks/results/stitching-full.json
+                                                              all that is missing, unattended; many hours
+    python benchmarks/stitching.py --methods iql cql          some of METHODS (_stitching.py)
 
 A log is made as `suture make composite` makes it, its certificates are printed, and every method is trained
 on it, or on a part. Policies are played from the start of all five steps, in layouts that no log shows, with
-sampled and with mean actions; success ends an episode, so that at the end and ever are one. Intervals are
-95 % bootstraps over seeds and their episodes; of one seed, over episodes alone. The quick form fails unless
-IQL is above BC.
+sampled actions and with modes. Success at the end and at any step are counted apart; here they are one,
+because success ends an episode. Intervals are 95 % bootstraps over seeds and their episodes; of one seed,
+over episodes alone. `claim` is what the critics say of the policy's own actions at the first states, `truth`
+what it then earned: both discounted, of a reward of 100. The truth ends at the episodes' limit of 100 steps;
+what could follow is worth less than 5.
+
+Each method's result is kept in results/stitching/ when it is done, and made once: a kept one is used where
+log, settings and steps are the same. A run that was stopped keeps nothing; start again, and it goes on with
+the methods that are missing. The quick form keeps nothing and fails unless IQL is above BC.
 """
 
 import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
 from _bench import Options
+from _kept import RESULTS, kept
+from _stitching import METHODS, REWARD_SCALE, Method
 from rich.console import Console
 from rich.table import Table
 
 import suture
-from suture.algorithms.base import Algorithm
+from suture import config
+from suture.algorithms.critic_based import CriticBased
 from suture.data.build import build
 from suture.data.dataset import Dataset
-from suture.envs.composite.certificate import STEPS
-from suture.envs.composite.collect import SKILLS, Recipe, certify, collect
+from suture.envs.composite.collect import Recipe, certify, collect
 from suture.envs.composite.env import COMPOSITE
+from suture.errors import SutureError
+from suture.evaluation.overestimation import asked
+from suture.evaluation.rollout import rollout
+from suture.evaluation.score import Evaluation
 from suture.evaluation.statistics import interval, mean
-
-HIDDEN = (128, 128)
-VALUES: dict[str, Any] = {
-    "discount": 0.97, "n_step": 3, "target_rate": 0.02, "critic_learning_rate": 1e-3, "hidden": HIDDEN,
-    "layer_norm": True,
-}  # fmt: skip
-IQL = suture.IQL(
-    **VALUES, value_learning_rate=1e-3, expectile=0.9, inverse_temperature=10.0, actor_learning_rate=1e-3,
-    head="mixture",
-)  # fmt: skip
-BC = suture.BC(hidden=HIDDEN, learning_rate=1e-3, head="mixture")
-REWARD_SCALE = 100.0
-
-
-def everything(data: Dataset) -> Dataset:
-    """All sets."""
-    return data
-
-
-def without_b(data: Dataset) -> Dataset:
-    """A causal control: nothing shows how to open the drawer."""
-    return data.take_episodes(np.flatnonzero(_sets(data) != "B"))
-
-
-def task_alone(data: Dataset) -> Dataset:
-    """What the reward was seen in."""
-    return data.take_episodes(np.flatnonzero(_sets(data) == "task"))
-
-
-def rewarded(data: Dataset) -> Dataset:
-    """Episodes that end outside."""
-    return data.take_episodes(np.flatnonzero(np.asarray(data.returns) > 0))
-
-
-def skilled(data: Dataset) -> Dataset:
-    """Episodes of a skill that reach its end."""
-    best = np.maximum.reduceat(data.columns["next_stage"], data.episode_start[:-1])
-    wanted = np.array([SKILLS.get(name, (0, 99))[1] for name in _sets(data).tolist()])
-    return data.take_episodes(np.flatnonzero(best >= wanted))
-
-
-def _sets(data: Dataset) -> Any:
-    return data.columns["set"][data.episode_start[:-1]]
-
-
-METHODS: dict[str, tuple[Algorithm[Any], Callable[[Dataset], Dataset]]] = {
-    "bc": (BC, everything),
-    "iql": (IQL, everything),
-    "iql-without-B": (IQL, without_b),
-    "iql-task": (IQL, task_alone),
-    "bc-rewarded": (BC, rewarded),
-    "bc-skills": (BC, skilled),
-}
-"""Name -> the algorithm, and the part of the log that it is given."""
+from suture.storage import atomic
+from suture.training.outcome import Outcome
+from suture.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,60 +67,137 @@ class Settings(Options):
     """Episodes that each seed's policy plays."""
     seed: int = 0
     """Of the log."""
+    train: Annotated[Literal["missing", "none"], tyro.conf.arg(metavar="WHICH")] = "missing"
+    """Train what is not kept, or nothing: kept results alone, for which no log is made."""
+    again: bool = False
+    """Train even where a result is kept: after a change of the code."""
 
 
-def rows_of(name: str, data: Dataset, settings: Settings) -> list[dict[str, Any]]:
-    """Train a method and play its policies, with sampled and with mean actions."""
-    algorithm, part = METHODS[name]
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        run = suture.train(
-            algorithm, part(data), out=Path(folder) / "run", seeds=settings.seeds, steps=settings.steps,
-            reward_scale=REWARD_SCALE,
+def log_of(settings: Any, console: Console) -> Dataset:
+    """The log, whose certificates are printed.   settings: with `episodes` and `seed`."""
+    data = build(collect(Recipe(episodes=settings.episodes, seed=settings.seed))).admit()
+    proof = certify(data)
+    console.print(f"{len(data):,} transitions in {data.episodes:,} episodes.")
+    console.print(json.dumps(proof.to_json()))
+    if not proof.holds:
+        raise SystemExit("The log shows too much or too little: a certificate does not hold.")
+    return data
+
+
+def identity(method: Method, settings: Any, data: Dataset | None) -> dict[str, Any]:
+    """What a method's run depends on.   data: the log; None: what it would be is taken on trust."""
+    return {
+        "algorithm": method.algorithm.name, "fields": config.to_json(method.algorithm),
+        "part": method.part.__name__, "reward_scale": REWARD_SCALE, "log_episodes": settings.episodes,
+        "log_seed": settings.seed, "steps": settings.steps, "seeds": settings.seeds,
+        **({} if data is None else {"fingerprint": data.fingerprint}),
+    }  # fmt: skip
+
+
+def trained(method: Method, data: Dataset, settings: Any, out: Path, **options: Any) -> Run:
+    """A finished run.   Ends the program where a signal stopped it, so that nothing is kept of it."""
+    run = suture.train(
+        method.algorithm, method.part(data), out=out, seeds=settings.seeds, steps=settings.steps,
+        reward_scale=REWARD_SCALE, on_divergence="continue", **options,
+    )  # fmt: skip
+    if run.outcome is Outcome.PREEMPTED:
+        raise SystemExit("Stopped on the way: this run is not kept. Start again to go on with it.")
+    return run
+
+
+def play(run: Run, episodes: int, *, sample: bool) -> Evaluation:
+    """All members from the start of the task, on the same held-out layouts."""
+    policies, calls = run.policies, iter(range(1 << 31))
+    return rollout(
+        lambda seen: policies.act(seen, sample=sample, seed=next(calls)), COMPOSITE, episodes=episodes,
+        seed=1, members=len(run), expected=(policies.observation_space, policies.action_space),
+    )  # fmt: skip
+
+
+def row_of(name: str, run: Run, played: Evaluation, *, sample: bool) -> dict[str, Any]:
+    """What is told of a method's policies."""
+    algorithm: Any = run.algorithm
+    ended = (played.returns > 0).astype(float)
+    ever = ended if played.successes is None else played.successes
+    claim = truth = None
+    if isinstance(algorithm, CriticBased):
+        claim = asked(run, played.starts)[1].mean(1).tolist()
+        truth = REWARD_SCALE * (ended * algorithm.discount ** (played.lengths - 1)).mean(1)
+    low, high = interval(mean, ended)
+    return {
+        "method": f"{name}, {'sampled' if sample else 'mean'} actions", "observation": "state",
+        "seeds": len(run), "episodes": ended.shape[1], "success_end": float(ended.mean()),
+        "success_ever": float(np.mean(ever)), "low": low, "high": high,
+        "per_seed": ended.mean(1).tolist(), "claim": claim,
+        "truth": None if truth is None else truth.tolist(), "outcome": str(run.outcome),
+    }  # fmt: skip
+
+
+def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool) -> list[dict[str, Any]]:
+    """A method's rows: kept ones, or of a run that is made now; none where there is neither."""
+    method = METHODS[name]
+    asked_for = identity(method, settings, data) | {"played": settings.played}
+
+    def make() -> dict[str, Any]:
+        assert data is not None
+        began = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            run = trained(method, data, settings, Path(folder) / "run")
+            seconds = round(time.perf_counter() - began)
+            rows = [
+                row_of(name, run, play(run, settings.played, sample=sample), sample=sample)
+                | {"seconds": seconds}
+                for sample in method.draws
+            ]
+        return {"version": suture.__version__, "rows": rows}
+
+    if not keep:
+        return make()["rows"]
+    file = RESULTS / "stitching" / f"{name}-{settings.steps}.json"
+    found = kept(file, asked_for, None if data is None else make, again=settings.again)
+    return [] if found is None else found["rows"]
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """The rows as a person reads them."""
+    shown = Table(title="Success from the start, in layouts that were held out", title_justify="left")
+    for column in ("method", "at the end", "ever", "95 %", "of each seed", "claim", "truth", "seconds"):
+        shown.add_column(column, justify="left" if column == "method" else "right")
+    for row in rows:
+        values = ["" if row[of] is None else f"{np.mean(row[of]):,.1f}" for of in ("claim", "truth")]
+        shown.add_row(
+            row["method"], f"{row['success_end']:.3f}", f"{row['success_ever']:.3f}",
+            f"{row['low']:.3f} to {row['high']:.3f}",
+            " ".join(f"{share:.2f}" for share in row["per_seed"]), *values, str(row["seconds"]),
         )  # fmt: skip
-        trained, rows = round(time.perf_counter() - began), list[dict[str, Any]]()
-        for sample in (True, False):
-            played = suture.evaluate(run, COMPOSITE, episodes=settings.played, sample=sample, seed=1)
-            low, high = interval(mean, played.returns)
-            rows.append({
-                "method": f"{name}, {'sampled' if sample else 'mean'} actions", "observation": "state",
-                "seeds": settings.seeds, "episodes": settings.played,
-                "success_end": float(played.mean.mean()),
-                "success_ever": float(played.returns.mean()), "low": low, "high": high,
-                "per_seed": played.mean.tolist(), "seconds": trained, "outcome": str(run.outcome),
-            })  # fmt: skip
-    return rows
+    return shown
 
 
 def main(settings: Settings) -> list[dict[str, Any]]:
-    """Make the log, prove what it shows, train, play, print."""
+    """Make the log, prove what it shows, train what is missing, print."""
     if settings.quick:
         settings = dataclasses.replace(
             settings, methods=("bc", "iql"), episodes=3_000, steps=6_000, seeds=1, played=100
         )
-    console, rows = Console(highlight=False), list[dict[str, Any]]()
-    data = build(collect(Recipe(episodes=settings.episodes, seed=settings.seed))).admit()
-    proof = certify(data)
-    console.print(f"{len(data):,} transitions in {data.episodes:,} episodes; {len(STEPS)} steps.")
-    console.print(json.dumps(proof.to_json()))
-    if not proof.holds:
-        raise SystemExit("The log shows too much or too little: a certificate does not hold.")
-    table = Table(title="Success from the start, in layouts that were held out", title_justify="left")
-    for column in ("method", "success", "95 %", "of each seed", "seconds"):
-        table.add_column(column, justify="left" if column == "method" else "right")
+    console, rows, failed = Console(highlight=False), list[dict[str, Any]](), list[str]()
+    data = None if settings.train == "none" else log_of(settings, console)
     for name in settings.methods:
-        for row in rows_of(name, data, settings):
-            rows.append(row)
-            seeds = " ".join(f"{share:.2f}" for share in row["per_seed"])
-            table.add_row(
-                row["method"], f"{row['success_end']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}", seeds,
-                str(row["seconds"]),
-            )  # fmt: skip
-            if settings.json is not None:
-                settings.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    console.print(table)
+        try:
+            found = result_of(name, settings, data, keep=not settings.quick)
+        except SutureError as error:  # the others can still be made
+            console.print(f"{name}: {error}")
+            failed.append(name)
+            continue
+        rows += found
+        for row in found:
+            console.print(f"{row['method']}: {row['success_end']:.3f}")
+        if settings.json is not None:
+            atomic.write_file(settings.json, (json.dumps(rows, indent=1) + "\n").encode(), point="json")
+    console.print(table(rows))
     if settings.quick:
         require_stitching(rows)
+    if failed:
+        raise SystemExit(f"Not made: {', '.join(failed)}.")
     return rows
 
 

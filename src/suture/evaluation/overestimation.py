@@ -101,8 +101,8 @@ class Study:
             scale=run.recipe.normaliser.reward_scale, shift=run.recipe.normaliser.reward_shift,
         )  # fmt: skip
         starts, truths = self._truth(run, worth)
-        claims = _asked(run, starts)[1].mean(1)
-        actions, values = _asked(run, sample.observation)
+        claims = asked(run, starts)[1].mean(1)
+        actions, values = asked(run, sample.observation)
         logged = _claims_of(run, sample.observation, sample.action).mean(1)
         limit = algorithm.value_limit(run.recipe.spec)
         found = list[Claim]()
@@ -191,7 +191,7 @@ def _largest(run: Run, member: int, step: int) -> float:
     return max((np.inf if value is None else value for value in seen), default=0.0)
 
 
-def _asked(run: Run, observation: Tree) -> tuple[Array, Array]:
+def asked(run: Run, observation: Tree) -> tuple[Array, Array]:
     """Each member's actions at some observations, (members, n, ...), and its critics' values of them."""
     policies, seen = run.policies.policies, _normal(run, observation)
     actions, values = _ask(run.algorithm, run.newest.state, policies, seen, key_for(0, "act"))

@@ -1,0 +1,91 @@
+"""The parts of the log that the stitching benchmark trains on: what each leaves, and what it breaks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mujoco", reason="mujoco is an extra")
+
+import _stitching
+import stitching
+from _stitching import METHODS
+
+from suture.data.build import build
+from suture.data.dataset import Dataset
+from suture.envs.composite.collect import Recipe, certify, collect
+
+
+@pytest.fixture(scope="module")
+def log() -> Dataset:
+    return build(collect(Recipe(episodes=200, seed=3), workers=1)).admit()
+
+
+def sets(data: Dataset) -> set[str]:
+    return set(np.asarray(data.columns["set"]).tolist())
+
+
+def test_parts_hold_what_their_names_say(log: Dataset) -> None:
+    everything = sets(log)
+    assert sets(_stitching.without_b(log)) == everything - {"B"}
+    assert sets(_stitching.task_alone(log)) == {"task"}
+    paid = _stitching.rewarded(log)
+    assert np.asarray(paid.returns).min() == 1
+    assert paid.episodes == np.asarray(log.returns).sum()
+    skilled = _stitching.skilled(log)
+    assert sets(skilled) == {"A", "B", "C", "task"}
+    assert paid.episodes < skilled.episodes < log.episodes
+
+
+@pytest.mark.parametrize("step", ["A", "B", "C"])
+def test_an_unlinked_log_leads_nowhere_though_all_it_holds_was_recorded(log: Dataset, step: str) -> None:
+    assert certify(log).stitched.holds
+    broken = _stitching.unlinked(log, of=step)
+    proof = certify(broken)
+    assert not proof.stitched.episodes
+    assert proof.never_shown.holds
+    own = np.asarray(log.columns["set"] == step)
+    changed = (np.asarray(broken.next_observation) != np.asarray(log.next_observation)).any(1)
+    usable = broken.bootstrappable
+    assert 0 < (changed & usable).sum() < own.sum()
+    assert not (changed & ~own).any()
+    np.testing.assert_array_equal(usable[~own], log.bootstrappable[~own])
+    firsts = np.asarray(log.observation)[log.episode_start[:-1]]
+    found = np.asarray(broken.next_observation)[changed & usable]
+    assert (found[:, None] == firsts[None]).all(2).any(1).all()
+    for name in ("observation", "action", "reward"):
+        np.testing.assert_array_equal(getattr(broken, name), getattr(log, name))
+
+
+def test_of_what_was_recorded_alone_nothing_follows_an_episode(log: Dataset) -> None:
+    alone = _stitching.recorded_alone(log)
+    assert alone.terminated.sum() == log.episodes
+    assert alone.terminated[log.episode_start[1:] - 1].all()
+    assert log.lengths.max() <= _stitching.LONGEST
+
+
+def test_what_is_kept_is_not_made_again_and_a_stopped_run_keeps_nothing(
+    log: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = list[str]()
+
+    def trained(method: Any, data: Dataset, *_: Any, **__: Any) -> Any:
+        made.append(method.algorithm.name)
+        raise SystemExit("stopped")
+
+    monkeypatch.setattr(stitching, "RESULTS", tmp_path)
+    monkeypatch.setattr(stitching, "trained", trained)
+    settings = stitching.Settings(methods=("bc",))
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="stopped"):
+            stitching.result_of("bc", settings, log, keep=True)
+    assert made == ["bc", "bc"]
+    assert not list(tmp_path.rglob("*.json"))
+    rows = [{"method": "bc"}]
+    identity = stitching.identity(METHODS["bc"], settings, log) | {"played": settings.played}
+    stitching.kept(tmp_path / "stitching" / "bc-20000.json", identity, lambda: {"rows": rows})
+    assert stitching.result_of("bc", settings, log, keep=True) == rows
+    assert stitching.result_of("bc", settings, None, keep=True) == rows, "--train none needs no log"
+    assert stitching.result_of("iql", settings, None, keep=True) == []
+    assert made == ["bc", "bc"]

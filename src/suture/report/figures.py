@@ -154,6 +154,30 @@ def histogram(values: Any, *, title: str, value: str, bins: int = 40) -> str:
     return svg(_titled(alt, bars, title, "").properties(height=HEIGHT))
 
 
+def heat(panels: Sequence[Panel], *, title: str, subtitle: str, y: str, value: str) -> str:
+    """Maps of values in [0, 1], one below the other.   y: what the lines are.   value: what the colours are.
+
+    A panel's title names its x axis; its rows are objects with `x`, `x2` (from where to where), `name` (the
+    line), `value`, and `marked`: whether a stroke at `x` marks the cell.
+    """
+    alt = _altair()
+    names = list(dict.fromkeys(row["name"] for panel in panels for row in panel.rows))
+    colour = alt.Color("value:Q", title=value, scale=alt.Scale(scheme="viridis", domain=[0, 1], clamp=True))
+    charts = list[Any]()
+    for panel in panels:
+        base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
+            x=alt.X("x:Q", title=panel.title, scale=alt.Scale(nice=False)),
+            y=alt.Y("name:N", sort=names, title=y),
+        )
+        cells = base.mark_rect().encode(x2="x2:Q", color=colour)
+        strokes = base.mark_tick(thickness=3, color=COLOURS[1], opacity=1, size=26)
+        charts.append(
+            (cells + strokes.transform_filter("datum.marked")).properties(width=WIDTH, height=26 * len(names))
+        )
+    whole = alt.vconcat(*charts, padding=ROOM)
+    return svg(whole.properties(title=alt.Title(title, subtitle=_wrapped(subtitle, 95))), sized=False)
+
+
 def paths(rows: Rows, *, title: str, subtitle: str, panel: str, ground: Rows = (), labels: Rows = ()) -> str:
     """Paths in a plane, side by side.
 

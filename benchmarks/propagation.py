@@ -1,0 +1,219 @@
+"""Does value travel back from the reward, step by step, through logs that show one step each?
+
+    python benchmarks/propagation.py --quick                  a minute: IQL, one seed, a short run
+    python benchmarks/propagation.py --train none --figure propagation.svg
+    python benchmarks/propagation.py --json propagation.json  all that is missing: IQL and its controls
+
+Starts of the five stages, the same for all (layouts as in the log), are valued at every checkpoint of a run;
+V of methods that learn one, else the critics' value of the policy's own actions. A stage's front is there at
+the first checkpoint where the mean over its starts exceeds half of what it is at the end; a stage that ends
+below 1 of 100 has none. Beside it stands exact value iteration of the twin, whose shortest way takes as
+many steps as a script's. Results are kept in results/propagation/, as stitching.py keeps its own. The quick
+form fails unless the fronts come in the order 5, 4, 3, 2, 1.
+"""
+
+import dataclasses
+import itertools
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import equinox as eqx
+import jax
+import numpy as np
+import tyro
+from _bench import Options
+from _kept import RESULTS, kept
+from _stitching import METHODS, REWARD_SCALE
+from rich.console import Console
+from rich.table import Table
+from stitching import identity, log_of, trained
+
+import suture
+from suture.algorithms.implicit import ImplicitValues
+from suture.data.dataset import Dataset
+from suture.envs.composite.certificate import STEPS
+from suture.envs.composite.env import Composite
+from suture.envs.composite.twin import Twin, front
+from suture.evaluation.overestimation import asked
+from suture.report import figures
+from suture.spaces import Array
+from suture.storage import atomic
+from suture.training.run import Run
+
+LEAST = 0.01 * REWARD_SCALE
+TWIN, SWEEPS = Twin(contexts=1, length=8, slip=0.1), 70
+"""44 steps from the start to the reward, as scripts without errors need."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(Options):
+    """The front of value, against training steps."""
+
+    methods: tuple[str, ...] = ("iql", "iql-1-step", "iql-slow-targets", "iql-without-B", "iql-unlinked")
+    """Which of METHODS that learn values (_stitching.py)."""
+    episodes: int = 8_000
+    """Of the log."""
+    steps: int = 12_000
+    """Updates of each run."""
+    every: int = 250
+    """Updates between checkpoints."""
+    seeds: int = 3
+    """Of training, in one program."""
+    starts: int = 32
+    """Of each stage."""
+    seed: int = 0
+    """Of the log."""
+    train: Annotated[Literal["missing", "none"], tyro.conf.arg(metavar="WHICH")] = "missing"
+    """Train what is not kept, or nothing: kept results alone, for which no log is made."""
+    again: bool = False
+    """Train even where a result is kept: after a change of the code."""
+    figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Draw the first method's fronts, and the twin's, to this SVG file."""
+
+
+def starts_of(count: int) -> Array:
+    """First observations of each stage, (5 * count, 16), stage by stage."""
+    env = Composite(layouts="train")
+    return np.stack([
+        env.reset(seed=number, options={"stage": stage})[0]
+        for stage in range(len(STEPS)) for number in range(count)
+    ])  # fmt: skip
+
+
+def boundary_values(run: Run, starts: Array) -> Array:
+    """Each member's mean value of the starts of each stage, (members, 5), as the run's checkpoint has it."""
+    if isinstance(run.algorithm, ImplicitValues):
+        values = _values(run.newest.state.value.net, run.recipe.normaliser.normalise(starts))
+    else:
+        values = asked(run, starts)[1]
+    return np.asarray(values).reshape(len(run), len(STEPS), -1).mean(2)
+
+
+@eqx.filter_jit
+def _values(nets: Any, observation: Any) -> Any:
+    return jax.vmap(lambda net: net(observation))(nets)
+
+
+def fronts(values: Array, steps: Array, least: float = LEAST) -> list[int | None]:
+    """When each stage's front came.   values: (checkpoints, 5).   steps: of the checkpoints."""
+    above = values > 0.5 * values[-1]
+    return [
+        int(steps[above[:, stage].argmax()]) if values[-1, stage] >= least else None
+        for stage in range(values.shape[1])
+    ]
+
+
+def in_order(came: list[int | None]) -> bool:
+    """Whether fronts came from the last stage to the first, and none is missing behind one that came."""
+    reached = list(itertools.takewhile(lambda step: step is not None, came[::-1]))
+    return reached == sorted(reached, key=lambda step: step or 0) and not any(
+        came[: len(came) - len(reached)]
+    )
+
+
+def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool) -> dict[str, Any] | None:
+    """A method's trace: a kept one, or of a run that is made now; None where there is neither."""
+    method = METHODS[name]
+    asked_for = identity(method, settings, data) | {"every": settings.every, "starts": settings.starts}
+
+    def make() -> dict[str, Any]:
+        assert data is not None
+        starts = starts_of(settings.starts)
+        with tempfile.TemporaryDirectory() as folder:
+            run = trained(
+                method, data, settings, Path(folder) / "run", checkpoint_every=settings.every,
+                keep=settings.steps, log_every=max(settings.every, 1_000),
+            )  # fmt: skip
+            values = np.stack([boundary_values(run.at(step), starts) for step in run.steps], axis=1)
+            steps = np.array(run.steps)
+        came = [fronts(member, steps) for member in values]
+        return {
+            "method": name, "version": suture.__version__, "checkpoints": steps.tolist(),
+            "values": np.round(values, 3).tolist(), "fronts": came,
+            "ordered": [in_order(one) for one in came], "outcome": str(run.outcome),
+        }  # fmt: skip
+
+    if not keep:
+        return make()
+    file = RESULTS / "propagation" / f"{name}-{settings.steps}.json"
+    return kept(file, asked_for, None if data is None else make, again=settings.again)
+
+
+def exact() -> dict[str, Any]:
+    """The same of value iteration on the twin, in sweeps."""
+    values = REWARD_SCALE * front(TWIN, SWEEPS)
+    came = fronts(values, np.arange(SWEEPS + 1))
+    return {
+        "method": "value iteration of the twin (sweeps)", "checkpoints": list(range(SWEEPS + 1)),
+        "values": [values.tolist()], "fronts": [came], "ordered": [in_order(came)],
+    }  # fmt: skip
+
+
+def table(results: list[dict[str, Any]]) -> Table:
+    """Fronts and final values, as a person reads them."""
+    shown = Table(title="When the front of value came, and the value at the end", title_justify="left")
+    for column in ("method", *(f"stage {number}" for number in range(1, 6)), "in order"):
+        shown.add_column(column, justify="left" if column == "method" else "right")
+    for result in results:
+        final = np.array(result["values"])[:, -1].mean(0)
+        for came, ordered in zip(result["fronts"], result["ordered"], strict=True):
+            cells = ["never" if step is None else f"{step:,}" for step in came]
+            shown.add_row(result["method"], *cells, "yes" if ordered else "no")
+        shown.add_row("  value at the end", *(f"{value:.1f}" for value in final), "")
+    return shown
+
+
+def panel(result: dict[str, Any], title: str) -> figures.Panel:
+    """A trace as a map: the mean over seeds, each stage as a share of its value at the end."""
+    values, steps = np.array(result["values"]).mean(0), np.array(result["checkpoints"])
+    came = fronts(values, steps)
+    before, rows = np.r_[2 * steps[0] - steps[1], steps[:-1]], list[dict[str, Any]]()
+    for number, name in enumerate(STEPS):
+        share = values[:, number] / max(values[-1, number], LEAST)
+        rows += [
+            {"name": f"{number + 1} {name}", "x": int(left), "x2": int(right), "value": float(level),
+             "marked": int(right) == came[number]}
+            for left, right, level in zip(before, steps, share, strict=True)
+        ]  # fmt: skip
+    return figures.Panel(title=title, rows=rows)
+
+
+def draw(results: list[dict[str, Any]], twin: dict[str, Any], file: Path) -> None:
+    """The first method's map above the twin's."""
+    drawn = figures.heat(
+        [panel(results[0], f"updates of {results[0]['method']}"), panel(twin, "sweeps of value iteration")],
+        title="Value travels back from the reward",
+        subtitle="The value of the starts of each stage, as a share of what it is at the end. A stroke marks "
+        "where it passes one half. Below, the tabular twin, exactly.",
+        y="stage", value="share",
+    )  # fmt: skip
+    atomic.write_file(file, drawn.encode(), point="figure")
+
+
+def main(settings: Settings) -> list[dict[str, Any]]:
+    """Make the log, train what is missing, value the starts, print and draw."""
+    if settings.quick:
+        settings = dataclasses.replace(settings, methods=("iql",), episodes=3_000, steps=3_000, seeds=1)
+    console, results, twin = Console(highlight=False), list[dict[str, Any]](), exact()
+    data = None if settings.train == "none" else log_of(settings, console)
+    for name in settings.methods:
+        found = result_of(name, settings, data, keep=not settings.quick)
+        if found is None:
+            console.print(f"{name}: not kept")
+            continue
+        results.append(found)
+        if settings.json is not None:
+            written = json.dumps([*results, twin], indent=1) + "\n"
+            atomic.write_file(settings.json, written.encode(), point="json")
+    console.print(table([*results, twin]))
+    if settings.figure is not None and results:
+        draw(results, twin, settings.figure)
+    if settings.quick and not all(results[0]["ordered"]):
+        raise SystemExit("Value did not travel from the last stage to the first.")
+    return results
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

@@ -1,0 +1,36 @@
+"""Success against overlap: the exact sums against closed forms, and what is counted against what is exact."""
+
+import numpy as np
+import overlap
+import pytest
+from scipy import stats
+
+from suture.envs.composite.certificate import STEPS
+from suture.envs.composite.twin import Twin
+
+TWIN = Twin(contexts=4, length=3)
+
+
+@pytest.mark.parametrize("limit", [14, 15, 16, 20, 60])
+def test_success_is_the_negative_binomial_s(limit: int) -> None:
+    """The best policy fails by slips alone."""
+    mdp, needed = TWIN.mdp(), len(STEPS) * TWIN.length
+    best = overlap.planned(mdp, np.ones(mdp.reward.shape, bool))
+    expected = stats.nbinom.cdf(limit - needed, needed, 1 - TWIN.slip)
+    assert overlap.success(mdp, best, limit) == pytest.approx(expected, abs=1e-12)
+
+
+def test_what_nothing_tells_apart_is_chosen_at_random() -> None:
+    mdp, recorded = TWIN.mdp(), TWIN.recorded(0.5)
+    policy = overlap.planned(mdp, np.repeat(recorded[:, None], len(STEPS), axis=1))
+    worthless = ~recorded | ((TWIN.stage(np.arange(mdp.states)) == 0) & ~np.roll(recorded, -TWIN.length))
+    np.testing.assert_allclose(policy[worthless], 1 / len(STEPS))
+    assert (policy[~worthless].max(axis=1) == 1).all()
+
+
+def test_planning_from_a_log_reaches_what_its_support_allows() -> None:
+    row = overlap.row_of(Twin(contexts=4), 0.5, overlap.Settings(logs=1))
+    assert row["from a log"] == pytest.approx(row["planning"], abs=0.02)
+    assert 0.5 < row["planning"] < 0.52, "and a little chance where nothing is shown"
+    assert row["cloning"] < 0.2
+    assert row["values"][0] < row["values"][1] < row["values"][2]

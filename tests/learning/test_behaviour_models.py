@@ -69,7 +69,7 @@ def test_bear_climbs_as_far_as_its_constraint_lets_it(model: dict[str, Any], tmp
         **SMALL | {"behaviour_learning_rate": 5e-3, "actor_learning_rate": 2e-3}, **model, warm_up=300,
         multiplier_learning_rate=2e-2, divergence_samples=10, sigma=0.1, threshold=0.4,
     )  # fmt: skip
-    run = trained(algorithm, single_steps(np.ones(2_000), action, action), tmp_path)
+    run = trained(algorithm, single_steps(np.ones(2_000), action, action), tmp_path, steps=4_000)
     assert run.metrics[-1]["policy/mmd"] == pytest.approx(0.4, abs=0.03)
     acted = float(run.policy.act(np.ones(1, np.float32))[0])
     assert -0.1 < acted < 0.6, "better than the mean, but not where nothing was logged"

@@ -82,7 +82,7 @@ def fitted(action: jax.Array, weight: float = 0.5) -> np.ndarray:
 
     def step(k: Any, net: Any) -> Any:
         gradient = jax.grad(lambda net: net.loss(seen, action, key_for(0, "update", k)))(net)
-        return jax.tree.map(lambda p, g: p - 0.1 * g, net, gradient)
+        return jax.tree.map(lambda p, g: p - 0.3 * g, net, gradient)
 
     net = jax.jit(lambda net: jax.lax.fori_loop(0, 3_000, step, net))(net)
     return np.asarray(net(seen).sample(key_for(0, "act")))[:, 0]

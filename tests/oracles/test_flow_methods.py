@@ -188,8 +188,9 @@ def test_the_best_of_32_samples_lies_2_07_deviations_up() -> None:
     worth = np.zeros((2, 5, 1), np.float32)
     worth[:, 3] = [[1.0], [1.5]]
     state = eqx.tree_at(
-        lambda s: [s.flow.net.mlp.layers[0].weight, s.critic.net.mlp.layers[0].weight], state,
-        [jnp.asarray(weight), jnp.asarray(worth)],
+        lambda s: [s.flow.net.mlp.layers[0].weight, s.flow.net.mlp.layers[0].bias,
+                   s.critic.net.mlp.layers[0].weight], state,
+        [jnp.asarray(weight), jnp.zeros(2), jnp.asarray(worth)],
     )  # fmt: skip
     answer = algorithm.policy(state)(jnp.zeros((1, 3)))
     best = jax.jit(jax.vmap(answer.sample))(jax.random.split(KEY, 4_000))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from suture.keys import Key
-from suture.nets.mlp import Linear
+from suture.nets.mlp import Linear, noise
 
 CHANNELS, STRIDES, FEATURES = (32, 32, 32), (2, 2, 1), 128
 
@@ -34,8 +34,7 @@ class ConvNet(eqx.Module):
         self.biases = tuple(jnp.zeros(size) for size in CHANNELS)
         for stride in STRIDES:
             height, width = -(-height // stride), -(-width // stride)
-        noise = jax.random.normal(keys[-1], (height * width * CHANNELS[-1], FEATURES))
-        self.project = Linear(noise)
+        self.project = Linear(noise(keys[-1], (height * width * CHANNELS[-1] + 1, FEATURES)))
         self.size = FEATURES
 
     def __call__(self, x: Float[Array, "*batch height width channels"]) -> Float[Array, "*batch features"]:

@@ -1,10 +1,12 @@
 """Results that take minutes or hours to make, kept as one small JSON file each in results/, and made once."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from suture.algorithms.table import algorithm_named
 from suture.storage import atomic
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -21,7 +23,7 @@ def kept(
     asked = json.loads(json.dumps(asked))
     if file.is_file() and not again:
         found = json.loads(file.read_text(encoding="utf-8"))
-        if all(found.get(name) == value for name, value in asked.items()):
+        if all(_same(found, asked, name) for name in asked):
             return found
     if make is None:
         return None
@@ -29,3 +31,11 @@ def kept(
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_file(file, (json.dumps(result) + "\n").encode(), point="result")
     return result
+
+
+def _same(found: dict[str, Any], asked: dict[str, Any], name: str) -> bool:
+    """Whether a result was made with what is asked; a field that its algorithm got since had its default."""
+    if name != "fields" or name not in found:
+        return found.get(name) == asked[name]
+    usual = dataclasses.asdict(algorithm_named(asked["algorithm"])())
+    return json.loads(json.dumps(usual)) | found[name] == asked[name]

@@ -2,17 +2,21 @@
 
 import dataclasses
 import json
+import types
 from pathlib import Path
 from typing import Any
 
+import _kept
 import _peer
 import numpy as np
 import pytest
 import scores
 
+import suture
 from suture.data.build import build
 from suture.envs.chain import make_stitch_log
 from suture.errors import SutureError
+from suture.training.outcome import Outcome
 
 RUN = _peer.PeerRun(
     task="maze", environment="suture/StitchMaze-v0", algorithm="bc", steps=10, seed=0, episodes=4,
@@ -65,6 +69,30 @@ def test_a_kept_run_is_used_only_for_its_own_data_and_settings(
     assert found["returns"] == [1.0, 2.0, 3.0, 4.0]
     assert _peer.returns_of(RUN, other, train=False) is None
     assert _peer.returns_of(dataclasses.replace(RUN, episodes=5), data, train=False) is None
+
+
+def test_a_field_that_an_algorithm_got_since_had_its_default(tmp_path: Path) -> None:
+    fields = dataclasses.asdict(suture.IQL(expectile=0.8))
+    asked = {"algorithm": "iql", "fields": fields, "steps": 10}
+    before = {name: value for name, value in fields.items() if name != "dropout"}
+    file = tmp_path / "one.json"
+    file.write_text(json.dumps(asked | {"fields": before, "returns": [1.0]}))
+    assert _kept.kept(file, asked, None) is not None
+    for changed in ({"dropout": 0.1}, {"expectile": 0.7}):
+        assert _kept.kept(file, asked | {"fields": fields | changed}, None) is None
+    file.write_text(json.dumps(asked | {"fields": fields | {"forgotten": 1}, "returns": [1.0]}))
+    assert _kept.kept(file, asked, None) is None
+
+
+def test_a_run_that_was_stopped_leaves_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any, **__: Any) -> Any:
+        return types.SimpleNamespace(outcome=Outcome.PREEMPTED)
+
+    monkeypatch.setattr(scores, "RESULTS", tmp_path)
+    monkeypatch.setattr(suture, "train", stopped)
+    with pytest.raises(SutureError, match="stopped on its way"):
+        scores.ours("pendulum", "bc", build(make_stitch_log(20, 0)), scores.Scores())
+    assert list(tmp_path.rglob("*.json")) == []
 
 
 def test_a_side_is_the_mean_over_seeds_and_the_difference_is_in_standard_errors() -> None:

@@ -104,8 +104,8 @@ class MLP(eqx.Module):
 
     Without hidden layers it is linear: on one-hot input, a table. `members`: ensemble size; the output has
     a leading ensemble dimension. Weights and biases begin uniform within 1 / sqrt(inputs), as PyTorch's do,
-    and with them most published results of offline RL. (The reference IQL's orthogonal weights with gain
-    sqrt(2) and no biases lose a tenth of its return on the safety half-cheetah: benchmarks/RESULTS.md.)
+    and with them most published results of offline RL. (With the reference IQL's orthogonal weights, gain
+    sqrt(2) and no biases, it returns less on the safety half-cheetah: benchmarks/RESULTS.md.)
     """
 
     layers: tuple[Linear, ...]

@@ -34,6 +34,13 @@ def test_the_order_is_that_of_the_stages_backwards(came: list[int | None], expec
     assert in_order(came) is expected
 
 
+@pytest.mark.parametrize("came", [[None] * 5, [250] * 5, [None, 4, 3, 2, 1], [5, 4, 2, 3, 1]])
+def test_fronts_that_are_missing_or_come_at_once_show_no_travel(came: list[int | None]) -> None:
+    propagation.require_travel([5, 4, 3, 2, 1])
+    with pytest.raises(SystemExit, match="did not travel"):
+        propagation.require_travel(came)
+
+
 def test_on_the_twin_the_fronts_come_in_order_after_as_many_sweeps_as_steps() -> None:
     exact = propagation.exact()
     assert exact["ordered"] == [True]

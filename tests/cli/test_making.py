@@ -8,6 +8,7 @@ import pytest
 
 import suture.cli as cli
 from suture.data.load import load
+from suture.envs.composite import certificate
 
 pytest.importorskip("mujoco", reason="mujoco is an extra")
 
@@ -45,6 +46,14 @@ def test_a_control_without_a_set_has_no_path(
     said = capsys.readouterr().out
     assert "Stitch: there is no path" in said
     assert "C " not in said.split("Scripts")[1].split("\n")[0]
+
+
+def test_a_log_that_shows_too_much_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(certificate, "TASK", 4)  # the task's own episodes now start too early
+    assert run(monkeypatch, "composite", tmp_path / "log", "--episodes", 200, "--workers", 1) == 1
+    assert "Never shown: BROKEN." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("wrong", [("--without", "Z"), ("--overlap", 2), ("--episodes", 1)])

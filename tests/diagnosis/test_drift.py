@@ -35,6 +35,17 @@ def test_a_log_does_not_differ_from_itself() -> None:
     assert not found.changed
     assert max(one.distance for one in found.columns) < 0.02
     assert "No change" in found.verdict
+    assert found.shared == 40
+
+
+def test_episodes_that_both_logs_hold_are_counted() -> None:
+    whole = logged(episodes=12)
+    found = drift(whole.take_episodes(np.arange(7)), whole.take_episodes(np.arange(5, 12)))
+    assert found.shared == 2
+    assert "2 of the second log's 7 episodes are in the first too" in found.verdict
+    apart = drift(whole.take_episodes(np.arange(6)), whole.take_episodes(np.arange(6, 12)))
+    assert apart.shared == 0
+    assert "in the first too" not in apart.verdict
 
 
 def test_a_shifted_observation_is_named_first() -> None:

@@ -39,9 +39,10 @@ Options = tyro.conf.OmitArgPrefixes[MakeOptions]
 
 def make(task: Task, out: NewFolder, recipe: Options = MakeOptions()) -> int:
     """Record a task in pieces that no episode shows together, with proof; needs mujoco."""
-    for line in _told(_made(out, recipe), out):
+    data, proof = _made(out, recipe)
+    for line in _told((data, proof), out):
         print(line)
-    return 0
+    return 0 if proof.never_shown.holds else 1
 
 
 def _made(out: Path, options: MakeOptions) -> Any:

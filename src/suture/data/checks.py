@@ -23,8 +23,12 @@ def find_repeats(data: Dataset, *, drop: bool, found: list[Finding]) -> Dataset:
     if not again.any():
         return data
     count = int(again.sum())
-    message = f"{share(count, len(data))} transitions occur before, equal in observation, action and reward."
-    severity = "warning" if count >= MANY * len(data) else "info"
+    message = (
+        f"{share(count, len(data))} transitions occur before, equal in observation, action and reward. Where "
+        "few things are seen and done that is so by nature; otherwise see whether rows were recorded twice."
+    )
+    alone = data.episodes == len(data)  # of one-step episodes, equal rows are equal decisions
+    severity = "warning" if count >= MANY * len(data) and not alone else "info"
     found.append(at("duplicate-transitions", severity, again, message))
     twice = repeats(hash_episodes(data, hashes))
     if not twice.any() or data.episodes == len(data):
@@ -72,7 +76,10 @@ def find_rewards(data: Dataset, found: list[Finding]) -> None:
         message = f"Every reward is {low:g}: only the lengths of episodes tell them apart."
         found.append(Finding(id="constant-reward", severity="info", count=len(data), message=message))
     elif given.mean() < 2 * MANY:
-        message = f"Rewards are rare: {share_of(given)} are not 0."
+        message = (
+            f"Rewards are rare: {share_of(given)} are not 0. Begin with methods that carry them far back, "
+            "such as iql with --preset sparse."
+        )
         found.append(at("rare-rewards", "info", given, message))
 
 
@@ -129,7 +136,8 @@ def _find_constant(vectors: dict[str, Array], names: Names, found: list[Finding]
         listed = ", ".join(dead[:8]) + (" …" if len(dead) > 8 else "")
         message = (
             f"{'One column never changes' if len(dead) == 1 else f'{len(dead):,} columns never change'}: "
-            f"{listed}. {'It is' if len(dead) == 1 else 'They are'} kept and not scaled."
+            f"{listed}. {'It is' if len(dead) == 1 else 'They are'} kept, not scaled; nothing need be done "
+            "unless a sensor was dead."
         )
         found.append(Finding(id="constant-columns", severity="info", count=len(dead), message=message))
 

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 
 from suture import spaces
 from suture.data.dataset import Dataset
+from suture.data.fingerprints import hash_episodes
 from suture.data.places import column_name
 from suture.diagnosis.statistics import Tell
 from suture.errors import RefusedInput
@@ -42,7 +43,8 @@ class Shift:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Drift:
-    """Columns by distance, surest first.   joint: share of the nearest neighbours that are of the same log
+    """Columns by distance, surest first.   shared: how many episodes of the second log are in the first too.
+    joint: share of the nearest neighbours that are of the same log
     beyond what chance gives, in [0, 1], with its p-value.   verdict: in words.   changed: whether any did."""
 
     changed: bool
@@ -52,6 +54,7 @@ class Drift:
     columns: tuple[Shift, ...]
     rows: tuple[int, int]
     episodes: tuple[int, int]
+    shared: int
 
     def to_json(self) -> dict[str, Any]:
         """Every field; columns as a list."""
@@ -97,10 +100,11 @@ def drift(before: Dataset, after: Dataset, *, seed: int = 0, tell: Tell = lambda
     shifts.sort(key=lambda shift: (shift.p_value > LEVEL, -shift.distance, shift.column))
     tell("done", 1.0)
     counts = before.episodes, after.episodes
+    shared = int(np.isin(hash_episodes(after), hash_episodes(before)).sum())
     return Drift(
         changed=joint_p <= LEVEL or any(shift.p_value <= LEVEL for shift in shifts),
-        verdict=_verdict(shifts, joint, joint_p, counts), joint=joint, joint_p_value=joint_p,
-        columns=tuple(shifts), rows=(len(one.values), len(other.values)), episodes=counts,
+        verdict=_verdict(shifts, joint, joint_p, counts, shared), joint=joint, joint_p_value=joint_p,
+        columns=tuple(shifts), rows=(len(one.values), len(other.values)), episodes=counts, shared=shared,
     )  # fmt: skip
 
 
@@ -228,7 +232,9 @@ def _shift(
     )  # fmt: skip
 
 
-def _verdict(shifts: list[Shift], joint: float, joint_p: float, episodes: tuple[int, int]) -> str:
+def _verdict(
+    shifts: list[Shift], joint: float, joint_p: float, episodes: tuple[int, int], shared: int
+) -> str:
     sure = [shift for shift in shifts if shift.p_value <= LEVEL]
     few = ""
     if sum(episodes) < LEAST_EPISODES:
@@ -246,4 +252,9 @@ def _verdict(shifts: list[Shift], joint: float, joint_p: float, episodes: tuple[
         said = "No single column changed, but their combination did."
     else:
         said = "No change beyond what whole episodes differ by chance."
+    if shared:
+        few += (
+            f" {shared:,} of the second log's {episodes[1]:,} episodes are in the first too: never train on "
+            "one and test on the other."
+        )
     return f"{said} Joint shift {joint:.2f} of 1.{few}"

@@ -108,7 +108,8 @@ def _ignored(names: list[str]) -> Finding:
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return Finding(
         id="keys-ignored", severity="info", count=len(names),
-        message=f"{len(names)} names in the file are no column of a log and were not read: {listed}.",
+        message=f"{len(names)} names in the file are no column of a log and were not read: {listed}. Rename "
+        "those that are.",
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import polars as pl
 import pytest
 
 CHILD = """
@@ -95,8 +96,25 @@ def wide_table(folder: Path) -> Path:
     return folder / "log.csv"
 
 
+def parquet_bomb(folder: Path) -> Path:
+    text = pl.DataFrame({"episode": ["a" * 300_000_000], "action": [0.0]})
+    text.write_parquet(folder / "log.parquet", compression="zstd")
+    assert (folder / "log.parquet").stat().st_size < 1_000_000
+    return folder / "log.parquet"
+
+
 Bomb = Callable[[Path], Path]
-BOMBS = [zip_bomb, shape_bomb, hdf5_bomb, many_members, deep_json, huge_json, huge_header, wide_table]
+BOMBS = [
+    zip_bomb,
+    shape_bomb,
+    hdf5_bomb,
+    many_members,
+    deep_json,
+    huge_json,
+    huge_header,
+    wide_table,
+    parquet_bomb,
+]
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb.__name__)

@@ -17,7 +17,7 @@ from suture.config import nearest
 from suture.data.actions import MOST_CHOICES
 from suture.data.bounds import arrays
 from suture.data.findings import Finding, first_rows, many
-from suture.data.formats import arrange, guard
+from suture.data.formats import arrange, guard, parquet
 from suture.data.formats.cells import Cells, Source, check_flags, empty_cells, groups, number
 from suture.data.formats.propose import describe, propose
 from suture.data.formats.schema import Schema
@@ -81,7 +81,8 @@ def scan(
         if head.startswith(b"PAR1"):
             table = pl.scan_parquet(plain, glob=False, hive_partitioning=False)
             rows = int(table.select(pl.len()).collect().item())
-            guard.check_declared(str(path), rows * len(table.collect_schema()), size)
+            cells = rows * len(table.collect_schema())
+            guard.check_declared(str(path), max(cells, parquet.unpacked_bytes(plain)), size)
         else:
             if re.search(rb"[\x00-\x08\x0e-\x1f]", head) or head.startswith(
                 (b"x\x9c", b"x\xda", b"\x28\xb5")

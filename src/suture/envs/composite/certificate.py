@@ -1,8 +1,7 @@
 """What proves that a log never shows the whole task, and that its pieces can be joined.
 
 A stage is how many of the five steps are done: 0 (the block is in the way) to 5 (outside). Both scans read
-every transition; stages and
-cells are what the generator wrote beside each row.
+every transition; stages and cells are what the generator wrote beside each row.
 """
 
 import dataclasses

@@ -115,7 +115,7 @@ def episode_of(view: View, name: str, number: int, recipe: Recipe) -> dict[str, 
         np.random.SeedSequence(recipe.seed, spawn_key=(SETS.index(name), number))
     )
     scene, overlap = view.scene, recipe.overlap if name == "B" else 1.0
-    drawn = layout.draw(generator, "train", drawer_below=overlap)
+    drawn = layout.draw(generator, "train", share=overlap)
     first, wanted = SKILLS.get(name, (int(generator.integers(3 if name == "blocked" else 4)), 9))
     starts.begin(scene, drawn, first, generator)
     if view.kind == "image":

@@ -8,10 +8,16 @@ import numpy as np
 from suture.errors import ConfigError
 
 Layouts: TypeAlias = Literal["train", "held-out", "any"]
-CELLS, HELD_OUT = 10, (2, 7)
-"""Places of drawer and doorway fall into ten cells; two of them are kept out of every log."""
 DRAWER, DOOR = (-0.13, 0.05), (-0.02, 0.12)
 """Range of the drawer's place along the cabinet (y), and of the doorway's along the wall (x), in metres."""
+PLACES: dict[Layouts, tuple[tuple[float, float], ...]] = {
+    "train": ((0.0, 0.3), (0.7, 1.0)), "held-out": ((0.4, 0.6),), "any": ((0.0, 1.0),),
+}  # fmt: skip
+"""Parts of its range in which each of the two may stand.
+
+In no log does either stand in the middle four tenths (72 mm of the drawer's range, 56 mm of the doorway's).
+In a held-out layout both do, at least 18 and 14 mm from where any log shows them, and up to 36 and 28 mm.
+"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,28 +41,31 @@ class Layout:
         return DOOR[0] + self.door * (DOOR[1] - DOOR[0])
 
 
-def held_out(place: float) -> bool:
-    """Whether a place in [0, 1] lies in a part of its range that no log shows."""
-    return min(int(CELLS * place), CELLS - 1) in HELD_OUT
+def shown(place: float) -> bool:
+    """Whether a place in [0, 1] lies in a part of its range that logs show."""
+    return any(low <= place <= high for low, high in PLACES["train"])
 
 
-def draw(generator: np.random.Generator, layouts: Layouts, *, drawer_below: float = 1.0) -> Layout:
+def draw(generator: np.random.Generator, layouts: Layouts, *, share: float = 1.0) -> Layout:
     """A random layout.
 
-    layouts: "train": neither drawer nor doorway stands in a held-out part; "held-out": both do.
-    drawer_below: the drawer's place is less than this; 1 is no limit.
+    layouts: "train", "held-out" or "any", as `PLACES` has them.
+    share: the drawer stands in this share of its places, counted from the lower end; 1 is no limit.
     """
-    if layouts not in ("train", "held-out", "any"):
-        raise ConfigError(f"layouts must be train, held-out or any, found {layouts!r}.")
-    if not 0.0 < drawer_below <= 1.0 or (layouts == "held-out" and drawer_below <= HELD_OUT[0] / CELLS):
-        raise ConfigError(f"No {layouts} layout has its drawer below {drawer_below}. Raise it, to at most 1.")
-
-    def place(below: float) -> float:
-        while True:
-            one = below * float(generator.random())
-            if layouts == "any" or held_out(one) == (layouts == "held-out"):
-                return one
-
-    drawer, door = place(drawer_below), place(1.0)
+    if layouts not in PLACES:
+        raise ConfigError(f"layouts must be one of {', '.join(PLACES)}, found {layouts!r}.")
+    if not 0.0 < share <= 1.0:
+        raise ConfigError(f"The drawer's share of places must be above 0 and at most 1, found {share}.")
+    drawer, door = (_place(PLACES[layouts], part * float(generator.random())) for part in (share, 1.0))
     block, key = generator.uniform(-1.0, 1.0, (2, 2)) * [[0.015, 0.025], [0.01, 0.02]]
     return Layout(drawer=drawer, door=door, block=(block[0], block[1]), key=(key[0], key[1]))
+
+
+def _place(parts: tuple[tuple[float, float], ...], along: float) -> float:
+    """The place that has a share `along` of the parts' length below it."""
+    rest = along * sum(high - low for low, high in parts)
+    for low, high in parts:
+        if rest < high - low:
+            return low + rest
+        rest -= high - low
+    return parts[-1][1]

@@ -32,7 +32,7 @@ def begin(scene: Scene, layout: Layout, stage: int, generator: np.random.Generat
     if generator.random() < LEFT:
         at = _left(scene, stage, generator, at)
     scene.hand.place(at, yaw, opening=gripper.OPEN, closed=False)
-    if stage == 3 or (stage == 4 and generator.random() < 0.7):
+    if stage >= 3:
         scene.key[:] = scene.hand.position + generator.uniform(-0.6, 0.6, 3) * [0.01, 0.02, 0.01]
         scene.hand.place(at, yaw, opening=0.008, closed=True)
         scene.hold("key")

@@ -126,7 +126,11 @@ def append_line(path: Path, text: str, *, sync: bool = False) -> None:
     """
     if "\n" in text:
         raise ValueError(f"A line must not hold a line break: {text!r:.80}")
-    data = f"{text}\n".encode()
+    append(path, f"{text}\n".encode(), sync=sync)
+
+
+def append(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """`append_line` for any bytes."""
     descriptor = _operate("open", path, lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666))
     try:
         before = os.fstat(descriptor).st_size

@@ -9,6 +9,7 @@ run/
   checkpoints/     step-000000004000/ ..., and best.json: which of them were the best where they were played
   outcome.json     how it ended
   evaluations/     what suture evaluate found
+  tensorboard/     member-00/ ...: event files, where asked for
   lock             held by the one writer
 """
 

@@ -22,7 +22,7 @@ from suture.data.summary import summarise
 from suture.errors import ConfigError, FormatError, RunMismatch, StorageError
 from suture.storage import atomic, manifest
 from suture.storage.lock import Lock
-from suture.training import checkpoint, device
+from suture.training import checkpoint, device, tensorboard
 from suture.training.clone import Clone
 from suture.training.feed import Feed, Resident, Streamed
 from suture.training.given import nothing_held_out, require_kinds
@@ -75,6 +75,8 @@ def train(
     require_kinds(algorithm, data)
     sweep = algorithm if isinstance(algorithm, Sweep) else Sweep(algorithm, seeds=seeds, seed=seed)
     settings, watch = replace(settings or Settings(), **changes), watch or Watch()
+    if settings.tensorboard:
+        tensorboard.require()
     path = Path(out) if out is not None else default_folder(sweep.algorithm.name, resume=resume)
     if not require_folder(path, sweep.algorithm.name, resume=resume):
         require_learning(sweep.algorithm, settings.steps, adopted=behaviour is not None, say=watch.say)
@@ -191,19 +193,19 @@ class _Trainer:
             state = state if self.clone is None else self.clone.adopted(state, self.recipe)
         self.first = start
         self.watch.start(start, settings.steps)
-        with self._tensorboard() as board:
-            hooks = Hooks(
-                log=lambda step, metrics: self._log(step, metrics, board),
-                save=self._save,
-                progress=self._progress,
-                stop=lambda: Outcome.PREEMPTED if asked else None,
-                say=self.watch.say,
-            )
-            loop = Loop(
-                program, feed, self.stage, self.members, hooks,
-                steps=settings.steps, log_every=settings.log_every, save_every=settings.checkpoint_every,
-            )  # fmt: skip
-            result = loop.run(state, start, failures)
+        board = self._board()
+        hooks = Hooks(
+            log=lambda step, metrics: self._log(step, metrics, board),
+            save=self._save,
+            progress=self._progress,
+            stop=lambda: Outcome.PREEMPTED if asked else None,
+            say=self.watch.say,
+        )
+        loop = Loop(
+            program, feed, self.stage, self.members, hooks,
+            steps=settings.steps, log_every=settings.log_every, save_every=settings.checkpoint_every,
+        )  # fmt: skip
+        result = loop.run(state, start, failures)
         self.passed_over = loop.guard.passed_over
         return result
 
@@ -303,7 +305,7 @@ class _Trainer:
             line = {**head, "updates_per_second": round(rate, 1), **_jsonable(values)}
             with self._forgiving(f"The metrics of step {step:,} were not written"):
                 atomic.append_line(self.path / "metrics.jsonl", json.dumps(line))
-            board(member, step, values)
+                board(member, step, values)
 
     def _save(self, step: int, state: State, failures: tuple[Failure, ...]) -> int:
         folder = self.path / "checkpoints"
@@ -336,15 +338,11 @@ class _Trainer:
         with contextlib.suppress(StorageError):
             write_json(self.path / "outcome.json", value)
 
-    @contextlib.contextmanager
-    def _tensorboard(self) -> Generator[Callable[[int, int, dict[str, float]], None]]:
+    def _board(self) -> Callable[[int, int, dict[str, float]], None]:
+        """Where metrics are written beside `metrics.jsonl`, as write(member, step, values)."""
         if not self.recipe.settings.tensorboard:
-            yield lambda _member, _step, _values: None
-            return
-        from suture.training.tensorboard import event_files
-
-        with event_files(self.path / "tensorboard", len(self.members)) as write:
-            yield write
+            return lambda _member, _step, _values: None
+        return tensorboard.EventFiles(self.path / "tensorboard", len(self.members), self.first).write
 
 
 def _jsonable(values: dict[str, float]) -> dict[str, float | None]:

@@ -11,9 +11,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from making.command import Command
 from making.runs import checkpoints, newest, poisoned, saved_walk, walk
 
-import suture.cli as cli
 from suture.algorithms.bc import BC
 from suture.data.formats import native
 from suture.errors import DataRefused
@@ -45,26 +45,6 @@ class Still(gymnasium.Env[Any, Any]):
     def step(self, action: Any) -> Any:
         self.steps += 1
         return self.np_random.normal(size=3).astype(np.float32), float(action[0]), self.steps == 3, False, {}
-
-
-class Command:
-    """The command line in this process: exit code, output, errors."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-        self.capsys, self.monkeypatch = capsys, monkeypatch
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        self.monkeypatch.setattr(sys, "argv", ["suture", *map(str, arguments)])
-        self.capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = self.capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    return Command(capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ class ReadingOptions:
     ] = None
     discrete: Annotated[bool | None, arg("whether actions are choices (True) or numbers (False)")] = None
     drop_duplicates: Annotated[Flag, arg("leave repeated episodes out")] = False
+    skip_bad: Annotated[Flag, arg("leave damaged shards of a converted folder out")] = False
 
     @property
     def reading(self) -> Reading:

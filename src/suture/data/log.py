@@ -72,6 +72,7 @@ class Reading:
         "observed" to accept the observed range.
     discrete: whether actions are choices.
     drop_duplicates: leave repeated episodes out.
+    skip_bad: of a folder that `suture convert` wrote, leave damaged shards out; a finding names them.
     """
 
     ends: Ends | None = None
@@ -79,6 +80,7 @@ class Reading:
     action_bounds: Bounds | Literal["observed"] | None = None
     discrete: bool | None = None
     drop_duplicates: bool = False
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         if self.episode_length is not None and self.episode_length < 1:

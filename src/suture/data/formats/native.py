@@ -30,7 +30,6 @@ FORMAT = 1
 KIND = "suture-dataset"
 MANIFEST = "manifest.json"
 SHARD_BYTES = 1 << 30
-VERIFY_BELOW = 256 << 20
 MAX_MANIFEST = 64 << 20
 FLAGS = ("terminated", "truncated", "has_next")
 
@@ -123,22 +122,20 @@ def _held_already(dataset: Dataset, out: Path, count: int) -> str:
     )
 
 
-def open(path: Path, *, check: bool | None = None, skip_bad: bool = False) -> Dataset:
+def open(path: Path, *, skip_bad: bool = False) -> Dataset:
     """The dataset in a store, memory-mapped and read-only.
 
-    check: compare every shard's SHA-256; by default where the store has less than `VERIFY_BELOW` bytes.
-        Presence, size and headers are always compared.
+    Every shard's size and SHA-256 are compared with the manifest, whatever its size: half a second for each
+    10**9 bytes (2.1 GB/s on one core with SHA instructions).
     skip_bad: leave bad shards out, with a finding that names them, instead of refusing the store.
     """
     manifest = _manifest(path)
     shards = _shards_of(manifest, path)
-    if check is None:
-        check = sum(shard["bytes"] for shard in shards) < VERIFY_BELOW
     good: list[dict[str, Array]] = []
     reasons: list[str] = []
     lost = 0
     for shard in shards:
-        bad = verify(path, {shard["file"]: shard}, checksums=check)
+        bad = verify(path, {shard["file"]: shard})
         try:
             if not bad:
                 good.append(_open_shard(path, shard, manifest))
@@ -149,7 +146,7 @@ def open(path: Path, *, check: bool | None = None, skip_bad: bool = False) -> Da
     listed = "".join(f"\n  {reason}" for reason in reasons)
     if reasons and not (skip_bad and good):
         advice = (
-            "Restore it from its source, or open it with skip_bad=True."
+            f"Restore it from its source, or leave the bad shards out: {option('skip_bad', True)}."
             if good
             else "Nothing of it is whole."
         )
@@ -327,7 +324,7 @@ def _stacked(arrays: list[Array]) -> Array:
 
 
 def _dataset(path: Path, manifest: dict[str, Any], arrays: dict[str, Array]) -> Dataset:
-    trees: dict[str, Any] = {}
+    trees: dict[str, Any] = {"reward": None}
     columns: dict[str, Array] = {}
     for name, array in sorted(arrays.items()):
         head, _, rest = name.partition("/")

@@ -72,6 +72,7 @@ def store_of(folder: Path, size: int) -> Path:
             file.seek(8 + len(text) + header[name]["data_offsets"][0])
             file.write(array.tobytes())
         file.truncate(8 + len(text) + end)
+    del described["sha256"]
     described["observation_space"]["shape"] = [size]
     described["shards"][0].update(manifest.manifest_of(folder, [shard.name])[shard.name])
     (folder / "manifest.json").write_text(json.dumps(described))

@@ -34,6 +34,11 @@ def entry_of(data: bytes) -> Entry:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
+def digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of what a manifest says: a flipped bit in it must not pass for another content."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 def manifest_of(folder: Path, names: Iterable[str] | None = None) -> dict[str, Entry]:
     """Name -> size and SHA-256 of the given files of a folder (of all of them by default)."""
     chosen = sorted(entry.name for entry in folder.iterdir()) if names is None else list(names)

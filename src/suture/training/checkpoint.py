@@ -6,7 +6,6 @@ in it depends on the time or the machine, so equal runs leave equal bytes.
 """
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,14 +78,9 @@ def save(
         "failures": list(failures),
         "files": {"state.safetensors": manifest.entry_of(data)},
     }
-    text = json.dumps(header | {"sha256": _digest(header)}, indent=1, sort_keys=True).encode()
+    text = json.dumps(header | {"sha256": manifest.digest(header)}, indent=1, sort_keys=True).encode()
     files = {"state.safetensors": data, "manifest.json": text}
     atomic.write_folder(target, files, point="checkpoint")
-
-
-def _digest(header: dict[str, Any]) -> str:
-    """SHA-256 of what a manifest says: a flipped bit in it must not pass for another run's checkpoint."""
-    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
 def mark(folder: Path, steps: Sequence[int], of: str) -> None:
@@ -154,7 +148,7 @@ def _load(path: Path, step: int, template: State, identity: Identity) -> tuple[S
     header = manifest.object_of(
         manifest.read_json(manifest.member(path, "manifest.json")), f"{path} manifest"
     )
-    if header.pop("sha256", None) != _digest(header):
+    if header.pop("sha256", None) != manifest.digest(header):
         raise FormatError("manifest.json is corrupted: its SHA-256 is not the one in it.")
     if header.get("format") != FORMAT:
         raise RunMismatch(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,6 +233,28 @@ def test_d18_where_nothing_is_whole_nothing_is_opened(tmp_path: Path) -> None:
         native.open(tmp_path / "store", skip_bad=True)
 
 
+def test_d18_a_flipped_bit_of_the_manifest_is_named(tmp_path: Path) -> None:
+    """Such as in a bound of the actions, by which they would be scaled otherwise."""
+    native.write(dataset(), tmp_path / "store")
+    path = tmp_path / "store" / "manifest.json"
+    whole = path.read_bytes()
+    for position in np.random.default_rng(0).choice(len(whole) * 8, 200, replace=False):
+        flipped = bytearray(whole)
+        flipped[position // 8] ^= 1 << (position % 8)
+        path.write_bytes(flipped)
+        reason = ""
+        try:
+            same(native.open(tmp_path / "store"), dataset())  # a blank, or the name of the checksum
+        except FormatError as error:
+            reason = str(error)
+        assert not reason or str(path) in reason
+
+
+def unsigned(path: Path) -> dict[str, Any]:
+    """A manifest without its own checksum, to be changed on purpose."""
+    return {name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -247,7 +270,7 @@ def test_d18_where_nothing_is_whole_nothing_is_opened(tmp_path: Path) -> None:
 def test_a_changed_manifest_is_refused(tmp_path: Path, change: dict[str, object], said: str | None) -> None:
     native.write(dataset(), tmp_path / "store")
     path = tmp_path / "store" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    path.write_text(json.dumps(unsigned(path) | change))
     if said is None:
         native.open(tmp_path / "store")
         return
@@ -259,7 +282,7 @@ def test_d22_a_shard_elsewhere_is_refused(tmp_path: Path) -> None:
     native.write(dataset(), tmp_path / "store")
     native.write(dataset(), tmp_path / "other")
     path = tmp_path / "store" / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = unsigned(path)
     manifest["shards"][0]["file"] = "../other/shard-000000.safetensors"
     path.write_text(json.dumps(manifest))
     with pytest.raises(FormatError, match=r"entry 0 is damaged|not a plain file name"):

@@ -1,6 +1,6 @@
 """Our own store: a folder of safetensors shards and a manifest, memory-mapped, appendable.
 
-    NAME/manifest.json           what the dataset is, and the rows, bytes and SHA-256 of every shard
+    NAME/manifest.json           what the dataset is; rows, bytes and SHA-256 of every shard; its own SHA-256
     NAME/shard-000000.safetensors    every settled column of whole episodes
 
 The manifest is written last and replaced as a whole, so that an append that was cut short leaves the
@@ -24,7 +24,7 @@ from suture.errors import FormatError
 from suture.spaces import Array
 from suture.storage import atomic, tensors
 from suture.storage.lock import Lock
-from suture.storage.manifest import entry_of, member, object_of, read_json, verify
+from suture.storage.manifest import digest, entry_of, member, object_of, read_json, verify
 
 FORMAT = 1
 KIND = "suture-dataset"
@@ -166,7 +166,7 @@ def _shard_name(number: int) -> str:
 
 
 def _encode(manifest: Mapping[str, Any]) -> bytes:
-    return (json.dumps(manifest, indent=1, allow_nan=False) + "\n").encode()
+    return (json.dumps({**manifest, "sha256": digest(manifest)}, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _parts(dataset: Dataset, shard_bytes: int) -> Iterator[Dataset]:
@@ -260,6 +260,10 @@ def _manifest(path: Path) -> dict[str, Any]:
         raise FormatError(
             f"{where} has format {manifest.get('format')!r:.20}, this version of Suture reads {FORMAT}. "
             "Upgrade Suture, or convert the source again."
+        )
+    if manifest.pop("sha256", None) not in (None, digest(manifest)):  # None: stores of before it was kept
+        raise FormatError(
+            f"{where} is corrupted: its SHA-256 is not the one in it. Convert the source again."
         )
     kinds = {"arrays": list, "columns": dict, "findings": list, "shards": list}
     for name, kind in kinds.items():

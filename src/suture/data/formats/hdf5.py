@@ -68,7 +68,7 @@ class Hdf5:
         group = self._open(path)
         if not isinstance(group, h5g.GroupID):
             raise FormatError(f"{self.path}, {path!r} is an array, expected a group.")
-        if group.get_num_objs() > MAX_NAMES:
+        if self._guarded(group.get_num_objs, path) > MAX_NAMES:
             raise HostileFile(f"{self.path}, {path!r} holds more than {MAX_NAMES:,} names.")
         found: list[bytes] = self._guarded(lambda: list(group), path)
         names = [name.decode("utf-8", "surrogateescape") for name in found]
@@ -84,7 +84,7 @@ class Hdf5:
         return self._read(path, found)
 
     def _open(self, path: str) -> Any:
-        found: Any = h5o.open(self._file.id, b"/")
+        found: Any = self._guarded(lambda: h5o.open(self._file.id, b"/"), "/")
         parts = path.split("/") if path else []
         if len(parts) > MAX_DEPTH:
             raise HostileFile(f"{self.path}, {path!r:.200} nests deeper than {MAX_DEPTH} groups.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from suture.errors import FormatError
+from suture.storage.manifest import size_of
 
 TAIL = 8
 """The footer's length and the mark PAR1."""
@@ -32,7 +33,8 @@ def unpacked_bytes(path: Path) -> int:
             return sum(_pages(content, chunk) for chunk in chunks)
     except (IndexError, KeyError, ValueError, TypeError) as error:
         raise FormatError(
-            f"{path} is cut off or damaged: its Parquet footer and pages do not fit."
+            f"{path} is cut off or damaged: it has {size_of(path):,} bytes, and its footer does not fit its "
+            "pages. Restore it from its source."
         ) from error
 
 

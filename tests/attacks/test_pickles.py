@@ -1,15 +1,21 @@
 """No pickle is ever opened, whatever it is called (D19). Unpickling one would create the canary, a file."""
 
+import json
 import pickle
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from making.runs import walk
 
+import suture
 from suture.data.formats import read
 from suture.data.formats.read import kind_of
-from suture.errors import FormatError, HostileFile, SutureError
+from suture.errors import FormatError, HostileFile, RunMismatch, SutureError
+from suture.storage import manifest
 
 
 class Bomb:
@@ -93,3 +99,59 @@ def test_a_binary_name_on_other_content_is_named(tmp_path: Path) -> None:
     (tmp_path / "log.h5").write_bytes(b"\0" * 100)
     with pytest.raises(FormatError, match=r"no \.h5 file, or is damaged: it has 100 bytes"):
         read.read(tmp_path / "log.h5")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "run"
+    suture.train(suture.BC(hidden=(4,)), walk(), out=out, steps=2)
+    return out
+
+
+def signed(checkpoint: Path) -> None:
+    """Make a checkpoint's manifest fit its files, as whoever made it would."""
+    path = checkpoint / "manifest.json"
+    header = json.loads(path.read_text())
+    header["files"] = manifest.manifest_of(checkpoint, header["files"])
+    del header["sha256"]
+    path.write_text(json.dumps(header | {"sha256": manifest.digest(header)}))
+
+
+CHECKPOINT = "checkpoints/step-000000000002"
+STATE = f"{CHECKPOINT}/state.safetensors"
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+@pytest.mark.parametrize(
+    "name", [STATE, f"signed {STATE}", f"{CHECKPOINT}/manifest.json", "config.json", "dataset.json"]
+)
+def test_d19_a_pickle_in_a_run_folder_is_refused_unread(
+    name: str, protocol: int, trained: Path, tmp_path: Path
+) -> None:
+    """Wherever a checkpoint or a policy is loaded: to act, to go on, to be the behaviour of another."""
+    run, canary = Path(shutil.copytree(trained, tmp_path / "run")), tmp_path / "canary"
+    path = run / name.removeprefix("signed ")
+    path.write_bytes(payload(canary, protocol))
+    if name.startswith("signed"):
+        signed(path.parent)
+    doors: list[Callable[[], object]] = [
+        lambda: suture.open_run(run).policy.act(np.zeros(3)),
+        lambda: suture.train(suture.BC(hidden=(4,)), walk(), out=run, steps=2, resume=True),
+        lambda: suture.train(suture.BRAC(), walk(), out=tmp_path / "brac", steps=2, behaviour=run),
+    ]
+    for door in doors:
+        with pytest.raises(SutureError) as refused:
+            door()
+        assert path.name.partition(".")[0] in str(refused.value) or path.parent.name in str(refused.value)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("name", ["policy.pt", "policy.pkl", "run"])
+def test_d19_a_pickle_in_the_place_of_a_run_is_refused_unread(name: str, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    (tmp_path / name).write_bytes(payload(canary, 2))
+    with pytest.raises(RunMismatch, match="is not a run folder"):
+        suture.open_run(tmp_path / name)
+    with pytest.raises(RunMismatch, match="is a file"):
+        suture.train(suture.BC(hidden=(4,)), walk(), out=tmp_path / name, steps=2, resume=True)
+    assert not canary.exists()

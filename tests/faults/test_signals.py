@@ -31,7 +31,7 @@ BEGUN = {
     "init": "suture.training.program.Program.init",
     "first chunk": "suture.training.program.Program.run",
 }
-AFTER = {"outcome": "suture.training.train._Trainer._finish", "return": "suture.training.run.read_recipe"}
+AFTER = {"outcome": "suture.training.train.Trainer._finish", "return": "suture.training.run.read_recipe"}
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 

@@ -42,12 +42,32 @@ def window_positions(first: Any, reach: Any, window: int) -> Any:
     return first[..., None] + offsets * inside + last * ~inside
 
 
+class Growth(eqx.Module):
+    """Rows that came since, behind those of the log, and how batches are mixed of both.
+
+    filled: how many draws there are among them.   first, last, over: their share of a batch goes from `first`
+    to `last` in `over` updates.   stretch: by how much their rewards exceed the limit that is known.
+    All are scalars and may be traced: a program serves however many rows there are.
+    """
+
+    filled: Any
+    first: Any
+    last: Any
+    over: Any
+    stretch: Any
+
+    def share(self, step: Any) -> Any:
+        """The share at one update."""
+        return self.first + (self.last - self.first) * jnp.clip(step / self.over, 0.0, 1.0)
+
+
 class Rows(eqx.Module):
     """Rows of a dataset on the device.
 
     packed: (n, width) float32.   alone: images and choices, by path.
     starts: the positions that may be drawn, or None for all of them.
     window: how many rows belong to each drawn one, itself included.
+    growth: of rows that came since, or None where all are of the log.
     """
 
     packed: Any
@@ -55,6 +75,7 @@ class Rows(eqx.Module):
     columns: tuple[Column, ...] = eqx.field(static=True)
     starts: Any = None
     window: int = eqx.field(static=True, default=1)
+    growth: Growth | None = None
 
     def draw(self, draws: Any) -> dict[str, Any]:
         """The columns of drawn rows, (batch, ...); with a window, (batch, window, ...)."""

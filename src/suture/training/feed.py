@@ -2,6 +2,7 @@
 
 import abc
 import concurrent.futures
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,9 +11,13 @@ import numpy as np
 
 from suture.data.stage import Rows, Stage
 from suture.errors import OutOfBudget
-from suture.training.program import Members, sample_rows
+from suture.spaces import Array as HostArray
+from suture.training.outcome import Outcome
+from suture.training.program import Members, State, sample_rows
 
 BLOCK_BYTES = 64 << 20
+UNLIMITED = 1 << 30
+"""Steps: as many as one likes."""
 
 
 class Feed(abc.ABC):
@@ -20,18 +25,51 @@ class Feed(abc.ABC):
 
     longest: int
 
+    @property
+    @abc.abstractmethod
+    def stage(self) -> Stage:
+        """Where drawn rows lie."""
+        raise NotImplementedError
+
     @abc.abstractmethod
     def rows(self, start: int, count: int) -> Rows:
         """What the program needs for `count` steps from `start`."""
         raise NotImplementedError
+
+    def draws(self, seed: int, step: int, size: int) -> HostArray:
+        """The draws of one batch, (size,): what `stage.positions` takes."""
+        return np.asarray(sample_rows(np.uint32(seed), step, size, self.stage.eligible))
+
+    def recover(self, step: int) -> None:  # noqa: B027 - what is all at hand has nothing to take up
+        """Take up work after `step` updates: before a run's first step, and where it is resumed."""
+
+    def prepare(self, step: int, state: State, stop: Callable[[], Outcome | None]) -> int:
+        """Get what is needed for the updates after `step`; returns up to which step that serves.
+
+        state: all members', as it is now.   stop: asked in between; where it answers, one may return at once.
+        """
+        return UNLIMITED
+
+    def metrics(self) -> dict[str, float]:
+        """What is told beside the metrics of the updates."""
+        return {}
+
+    @property
+    def stopped(self) -> Outcome | None:
+        """Why there will be no more rows, or None."""
+        return None
 
 
 class Resident(Feed):
     """All rows on the device; the program samples them."""
 
     def __init__(self, stage: Stage):
-        self.longest = 1 << 30
+        self.longest, self._stage = UNLIMITED, stage
         self._rows = stage.everything()
+
+    @property
+    def stage(self) -> Stage:
+        return self._stage
 
     def rows(self, start: int, count: int) -> Rows:
         return self._rows
@@ -61,6 +99,10 @@ class Streamed(Feed):
         self._draws = jax.jit(jax.vmap(draws, in_axes=(0, None)))
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
         self._next: tuple[int, int, concurrent.futures.Future[Rows]] | None = None
+
+    @property
+    def stage(self) -> Stage:
+        return self._stage
 
     def rows(self, start: int, count: int) -> Rows:
         """The block from step `start`, of which the chunk uses `count` steps; the next one is begun."""

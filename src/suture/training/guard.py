@@ -17,7 +17,7 @@ from suture.data.stage import Stage
 from suture.spaces import Array as HostArray
 from suture.training.feed import Feed
 from suture.training.outcome import Outcome
-from suture.training.program import Chunk, Members, Program, State, sample_rows
+from suture.training.program import Chunk, Members, Program, State
 
 UNSTABLE = 3
 
@@ -102,10 +102,8 @@ class Guard:
     any more; nothing after the last chunk's first state is.
     """
 
-    def __init__(
-        self, program: Program, feed: Feed, stage: Stage, members: Members, say: Callable[[str], None]
-    ):
-        self.program, self.feed, self.stage, self.members, self.say = program, feed, stage, members, say
+    def __init__(self, program: Program, feed: Feed, members: Members, say: Callable[[str], None]):
+        self.program, self.feed, self.members, self.say = program, feed, members, say
         self.passed_over, self._in_a_row, self.unstable = 0, 0, tuple[Failure, ...]()
 
     def settle(
@@ -151,9 +149,9 @@ class Guard:
 
     def _failure(self, member: int, step: int, sound: bool) -> Failure:
         seed, size = int(self.members.seeds[member]), self.program.algorithm.batch_size
-        draws = np.asarray(sample_rows(np.uint32(seed), step, size, self.stage.eligible))
-        positions = self.stage.positions(draws).reshape(-1)
-        rows, faulty = self._suspects(positions)
+        stage = self.feed.stage
+        positions = stage.positions(self.feed.draws(seed, step, size)).reshape(-1)
+        rows, faulty = _suspects(stage, positions)
         listed = ", ".join(map(str, rows))
         where = f"at step {step + 1} of member {member}"
         if sound:
@@ -172,15 +170,16 @@ class Guard:
             message = f"NON_FINITE {where}: {cause}"
         return Failure(member=member, outcome=outcome, step=step, rows=rows, message=message)
 
-    def _suspects(self, positions: Any) -> tuple[tuple[int, ...], int]:
-        """The first rows of a batch that hold non-finite values, and how many; otherwise its first rows."""
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(self.stage.at(positions))]
-        bad = np.zeros(len(positions), bool)
-        for leaf in leaves:
-            if np.issubdtype(leaf.dtype, np.inexact):
-                bad |= ~np.isfinite(leaf).reshape(len(leaf), -1).all(1)
-        chosen = positions[bad] if bad.any() else positions
-        return tuple(int(row) for row in self.stage.logged(np.unique(chosen))[:5]), int(bad.sum())
+
+def _suspects(stage: Stage, positions: Any) -> tuple[tuple[int, ...], int]:
+    """The first rows of a batch that hold non-finite values, and how many; otherwise its first rows."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(stage.at(positions))]
+    bad = np.zeros(len(positions), bool)
+    for leaf in leaves:
+        if np.issubdtype(leaf.dtype, np.inexact):
+            bad |= ~np.isfinite(leaf).reshape(len(leaf), -1).all(1)
+    chosen = positions[bad] if bad.any() else positions
+    return tuple(int(row) for row in stage.logged(np.unique(chosen))[:5]), int(bad.sum())
 
 
 def _sums(chunk: Chunk, member: int, count: int, before: dict[str, float]) -> dict[str, float]:

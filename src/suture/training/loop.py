@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from suture.data.stage import Stage
 from suture.training import guard
 from suture.training.feed import Feed
 from suture.training.guard import Failure
@@ -55,11 +54,11 @@ class Loop:
     """Runs a program from step `start` to `steps`, stopping at multiples of `log_every` and `save_every`."""
 
     def __init__(
-        self, program: Program, feed: Feed, stage: Stage, members: Members, hooks: Hooks,
+        self, program: Program, feed: Feed, members: Members, hooks: Hooks,
         *, steps: int, log_every: int, save_every: int,
     ):  # fmt: skip
         self.program, self.feed, self.members, self.hooks = program, feed, members, hooks
-        self.guard = guard.Guard(program, feed, stage, members, hooks.say)
+        self.guard = guard.Guard(program, feed, members, hooks.say)
         self.steps, self.log_every, self.save_every = steps, log_every, save_every
         self._pace = float(FIRST_CHUNK)
 
@@ -67,11 +66,12 @@ class Loop:
         """Train from `start` to the end, or until something stops it."""
         step, sums, counted = start, dict[str, Any](), 0
         while step < self.steps and len(failures) < len(self.members):
-            if asked := self.hooks.stop():
+            until = self.feed.prepare(step, state, self.hooks.stop)
+            if asked := self.hooks.stop() or self.feed.stopped:
                 failed = self.hooks.save(step, state, failures)
                 outcome = Outcome.STORAGE if failed else asked
                 return Result(outcome=outcome, step=step, state=state, failures=failures)
-            count, kept, before = self._length(step), guard.copy(state), failures
+            count, kept, before = self._length(step, until), guard.copy(state), failures
             state, metrics, found = self._chunk(state, kept, step, count, failures)
             failures += found
             if unstable := self.guard.unstable:
@@ -95,10 +95,10 @@ class Loop:
         outcome = failures[-1].outcome if failures else Outcome.COMPLETED
         return Result(outcome=outcome, step=step, state=state, failures=failures)
 
-    def _length(self, step: int) -> int:
+    def _length(self, step: int, until: int) -> int:
         """Steps of the next chunk: about a second's worth, ending where something is due."""
         due = min(self.steps, *((step // every + 1) * every for every in (self.log_every, self.save_every)))
-        return max(1, min(due - step, self.feed.longest, int(self._pace)))
+        return max(1, min(min(due, until) - step, self.feed.longest, int(self._pace)))
 
     def _chunk(
         self, state: State, kept: State, start: int, count: int, failures: tuple[Failure, ...]

@@ -15,7 +15,9 @@ class Outcome(enum.Enum):
         "The last checkpoints could not be written; the older ones are intact. Make room, then use --resume."
     )
 
+    UNSAFE = "The mean return of the last episodes fell below its bound; the policy is in a checkpoint."
+
     @property
     def exit_code(self) -> int:
         """What the command line returns."""
-        return {"NON_FINITE": 3, "DIVERGED": 3, "PREEMPTED": 75, "STORAGE": 1}.get(self.name, 0)
+        return {"NON_FINITE": 3, "DIVERGED": 3, "PREEMPTED": 75, "STORAGE": 1, "UNSAFE": 4}.get(self.name, 0)

@@ -15,13 +15,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from suture.algorithms.base import Algorithm, Metrics, Spec
-from suture.data.stage import Rows
+from suture.data.stage import Growth, Rows
 from suture.keys import key_for
 from suture.nets.encoder import has_images
 
 State: TypeAlias = Any
 DIVERGENCE_SLACK = 10.0
 MAX_ABS = "value/max_abs"
+ONLINE = "online/share"
+"""The metric of a batch's share of rows that came since."""
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
@@ -52,9 +54,20 @@ class Chunk:
     bad_step: Int[Array, " members"]
 
 
-def sample_rows(seed: Any, step: Any, batch_size: int, eligible: int) -> Int[Array, " batch"]:
-    """A batch of draws from the eligible rows: a pure function of (seed, step)."""
-    return jax.random.randint(key_for(seed, "batch", step), (batch_size,), 0, eligible)
+def sample_rows(
+    seed: Any, step: Any, batch_size: int, eligible: int, growth: Growth | None = None
+) -> Int[Array, " batch"]:
+    """A batch of draws from the eligible rows: a pure function of (seed, step).
+
+    growth: of rows that came since, drawn as `eligible` and above; each draw is one of them with their share.
+    """
+    key = key_for(seed, "batch", step)
+    drawn = jax.random.randint(key, (batch_size,), 0, eligible)
+    if growth is None:
+        return drawn
+    key_which, key_since = jax.random.split(key)
+    since = eligible + jax.random.randint(key_since, (batch_size,), 0, jnp.maximum(growth.filled, 1))
+    return jnp.where(jax.random.uniform(key_which, (batch_size,)) < growth.share(step), since, drawn)
 
 
 def _take(tree: Any, member: Any) -> Any:
@@ -186,23 +199,30 @@ class Program:
         self, state: State, member: dict[str, Any], rows: Rows, start: Any, offset: Any, count: Any
     ) -> tuple[State, Metrics, Array]:
         algorithm, seed = self._configured(member["fields"]), member["seed"]
-        size = algorithm.batch_size
+        size, limit = algorithm.batch_size, member["limit"]
+        if rows.growth is not None:
+            limit = limit * rows.growth.stretch
 
         def step(index: Any, state: State) -> tuple[State, Metrics]:
             now = start + index
+            beside = dict[str, Array]()
             if self.streamed:
                 shape = (size,) if algorithm.window == 1 else (size, algorithm.window)
                 count = math.prod(shape)
                 columns = rows.take((index * count + jnp.arange(count)).reshape(shape))
             else:
-                columns = rows.draw(sample_rows(seed, now, size, self.eligible))
-            return algorithm.update(state, algorithm.batch(columns), key_for(seed, "update", now))
+                draws = sample_rows(seed, now, size, self.eligible, rows.growth)
+                columns = rows.draw(draws)
+                if rows.growth is not None:
+                    beside[ONLINE] = jnp.mean(draws >= self.eligible)
+            state, metrics = algorithm.update(state, algorithm.batch(columns), key_for(seed, "update", now))
+            return state, metrics | beside
 
         def body(index: Any, carry: tuple[State, Metrics, Array]) -> tuple[State, Metrics, Array]:
             state, sums, bad = carry
             state, metrics = step(index, state)
             good = jnp.stack([jnp.isfinite(value) for value in metrics.values()]).all()
-            good &= metrics.get(MAX_ABS, jnp.float32(0)) <= member["limit"]
+            good &= metrics.get(MAX_ABS, jnp.float32(0)) <= limit
             bad = jnp.where((bad < 0) & ~good, start + index, bad)
             return state, {name: sums[name] + metrics[name] for name in sums}, bad
 

@@ -9,6 +9,7 @@ run/
   checkpoints/     step-000000004000/ ..., and best.json: which of them were the best where they were played
   outcome.json     how it ended
   evaluations/     what suture evaluate found
+  online/          of a run that was fine-tuned: what it collected, a store; rounds.jsonl, summary.json
   tensorboard/     member-00/ ...: event files, where asked for
   lock             held by the one writer
 """
@@ -57,6 +58,7 @@ class Recipe:
     names: Names = dataclasses.field(default_factory=dict[str, tuple[str, ...]])
     schema: dict[str, Any] | None = None
     counts: dict[str, Any] | None = None
+    finetuned: dict[str, Any] | None = None
 
     @property
     def algorithm(self) -> Algorithm[Any]:
@@ -104,6 +106,7 @@ class Recipe:
             "settings": config.to_json(self.settings),
             "data": self.source,
             **({} if self.behaviour is None else {"behaviour": self.behaviour}),
+            **({} if self.finetuned is None else {"finetuned": self.finetuned}),
         }
 
     def dataset_json(self) -> dict[str, Any]:
@@ -161,6 +164,7 @@ def read_recipe(path: Path, kind: type[Algorithm[Any]] | None = None) -> Recipe:
             names={path: tuple(columns) for path, columns in dict(data.get("names", {})).items()},
             schema=data.get("schema"),
             counts=data.get("counts"),
+            finetuned=made.get("finetuned"),
         )
     except (KeyError, TypeError) as error:
         raise RunMismatch(f"{path}: config.json or dataset.json lacks {error}. Restore the file.") from error

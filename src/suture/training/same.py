@@ -12,6 +12,7 @@ from suture.storage import manifest
 from suture.training.run import Recipe
 
 OPERATIONAL = {"checkpoint_every", "log_every", "keep", "memory_limit", "tensorboard"}
+OPERATIONAL_ONLINE = {"least_return", "processes"}
 ROUNDING = 1e-5
 SHOWN = 5
 _REPEAT = "Repeat its command, or choose another --out."
@@ -46,6 +47,11 @@ def require_same(before: Recipe, now: Recipe, path: Path) -> None:
     over its length. Raises `RunMismatch`, which names each setting that differs with both values.
     """
     _require_same_settings(before, now, path)
+    require_same_log(before, now, path)
+
+
+def require_same_log(before: Recipe, now: Recipe, path: Path) -> None:
+    """The log, its spaces and its scales must be those that a run began with. Raises `RunMismatch`."""
     found = _spaces_differ(before, now)
     if before.fingerprint != now.fingerprint:
         found += _schemas_differ(before.schema, now.schema)
@@ -61,10 +67,16 @@ def require_same(before: Recipe, now: Recipe, path: Path) -> None:
 
 def _require_same_settings(before: Recipe, now: Recipe, path: Path) -> None:
     old, new = before.config_json(), now.config_json()
+    if ("finetuned" in old) != ("finetuned" in new):
+        how = "fine-tuned: continue it by suture finetune" if "finetuned" in old else "not fine-tuned"
+        raise RunMismatch(f"{path} was {how}. {_REPEAT}")
     for values in (old, new):
         values["settings"] = {k: v for k, v in values["settings"].items() if k not in OPERATIONAL}
         del values["data"]
         values.get("behaviour", {}).pop("path", None)  # where its weights lay does not matter
+        tuned = values["finetuned"] = dict(values.get("finetuned") or {})
+        tuned.pop("run", None)
+        tuned["online"] = {k: v for k, v in tuned.get("online", {}).items() if k not in OPERATIONAL_ONLINE}
     longer = before.settings.steps < now.settings.steps
     scheduled = longer and before.structure != now.structure
     if longer and not scheduled:

@@ -20,6 +20,7 @@ from suture.data.split import TrainPart, split
 from suture.data.stage import Stage
 from suture.data.summary import summarise
 from suture.errors import ConfigError, FormatError, RunMismatch, StorageError
+from suture.spaces import Array
 from suture.storage import atomic, manifest
 from suture.storage.lock import Lock
 from suture.training import checkpoint, device, tensorboard
@@ -93,10 +94,19 @@ def train(
     if clone is not None:
         clone.require_fit(recipe)
         recipe = dataclasses.replace(recipe, behaviour=clone.identity())
-    atomic.make_folder(path)
-    with Lock(path / "lock"):
-        trainer = _Trainer(recipe, parts.train, path, watch, clone, counts, summarise(data))
-        return trainer.train(resume, same_device)
+    penalty = None if counts is None else counts.penalty(settings.count_penalty)
+    stage = stage_of(recipe, parts.train, penalty)
+
+    def first(program: Program) -> State:
+        state = program.init(sweep.members)
+        return state if clone is None else clone.adopted(state, recipe)
+
+    fitting = fitting_updates(sweep.algorithm, adopted=clone is not None)
+    trainer = Trainer(
+        recipe, stage, path, watch, summarise(data), first=first, fitting=fitting,
+        feed=lambda: _feed(recipe, stage, watch.say),
+    )  # fmt: skip
+    return trainer.train(resume=resume, same_device=same_device)
 
 
 def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPart) -> Recipe:
@@ -143,36 +153,56 @@ def default_folder(name: str, *, resume: bool) -> Path:
     return Path("runs") / f"{name}-{max(1, number - resume):04d}"
 
 
-class _Trainer:
-    """One call of `train`, holding the lock of the run folder."""
+def stage_of(recipe: Recipe, part: TrainPart, penalty: Array | None = None) -> Stage:
+    """How the rows of the training part become what the program takes.   penalty: see `Stage`."""
+    algorithm = recipe.algorithm
+    return Stage(
+        dataset=part.dataset, normaliser=recipe.normaliser, needs=algorithm.needs,
+        rows=np.flatnonzero(algorithm.rows(part.dataset)), origin=part.rows,
+        window=algorithm.window, chunk=algorithm.decision_steps,
+        discount=getattr(algorithm, "discount", 1.0), penalty=penalty,
+    )  # fmt: skip
+
+
+def _feed(recipe: Recipe, stage: Stage, say: Say) -> Feed:
+    text = recipe.settings.memory_limit
+    limit = device.memory_for_data() if text is None else bytes_of(text)
+    if stage.bytes <= limit:
+        return Resident(stage)
+    say(f"The data takes {stage.bytes:,} bytes, more than the limit of {limit:,}: streaming it.")
+    return Streamed(stage, recipe.sweep.members, recipe.algorithm.batch_size, limit)
+
+
+class Trainer:
+    """Fills a run folder, or goes on with one.
+
+    stage: the log's rows.   summary: of the log.   first: the state before the first update.
+    fitting: how many of the first updates only fit a model of the behaviour.   feed: where rows come from.
+    """
 
     def __init__(
-        self, recipe: Recipe, part: TrainPart, path: Path, watch: Watch, clone: Clone | None,
-        counts: Counts | None, summary: dict[str, Any],
+        self, recipe: Recipe, stage: Stage, path: Path, watch: Watch, summary: dict[str, Any], *,
+        first: Callable[[Program], State], fitting: int, feed: Callable[[], Feed],
     ):  # fmt: skip
-        self.recipe, self.path, self.watch, self.clone, self.summary = recipe, path, watch, clone, summary
-        self.members = recipe.sweep.members
-        self.fitting = fitting_updates(recipe.algorithm, adopted=clone is not None)
-        self.stage = Stage(
-            dataset=part.dataset, normaliser=recipe.normaliser, needs=recipe.algorithm.needs,
-            rows=np.flatnonzero(recipe.algorithm.rows(part.dataset)), origin=part.rows,
-            window=recipe.algorithm.window, chunk=recipe.algorithm.decision_steps,
-            discount=getattr(recipe.algorithm, "discount", 1.0),
-            penalty=None if counts is None else counts.penalty(recipe.settings.count_penalty),
-        )  # fmt: skip
+        self.recipe, self.stage, self.path, self.watch, self.summary = recipe, stage, path, watch, summary
+        self.members, self.fitting = recipe.sweep.members, fitting
+        self._first_state, self._make_feed = first, feed
         self.failed_saves, self.began, self.seconds_before = 0, time.monotonic(), 0.0
         self.last_log: tuple[int, float] | None = None
         self.first, self.passed_over = 0, 0
 
-    def train(self, resume: bool, same_device: bool) -> Run:
-        begun = require_folder(self.path, self.recipe.algorithm.name, resume=resume)
-        with device.memory_to_budget(self.stage.bytes):
-            return self._train(*(self._resume(same_device) if begun else (0, None, ())), begun, resume)
+    def train(self, *, resume: bool, same_device: bool) -> Run:
+        """Train to the end of the run, or until something stops it, alone in its folder."""
+        atomic.make_folder(self.path)
+        with Lock(self.path / "lock"):
+            begun = require_folder(self.path, self.recipe.algorithm.name, resume=resume)
+            with device.memory_to_budget(self.stage.bytes):
+                return self._train(*(self._resume(same_device) if begun else (0, None, ())), begun, resume)
 
     def _train(
         self, start: int, state: State | None, failures: tuple[Failure, ...], begun: bool, resume: bool
     ) -> Run:
-        feed = self._feed()
+        feed = self._make_feed()
         with signals.noted() as asked:  # from here on there is a run, which ends with a checkpoint
             if not begun:
                 self._begin(resume)
@@ -188,21 +218,20 @@ class _Trainer:
             self.recipe.algorithm, self.recipe.spec, self.stage.eligible,
             streamed=isinstance(feed, Streamed), continue_diverged=settings.on_divergence == "continue",
         )  # fmt: skip
-        if state is None:
-            state = program.init(self.members)
-            state = state if self.clone is None else self.clone.adopted(state, self.recipe)
+        state = self._first_state(program) if state is None else state
+        feed.recover(start)
         self.first = start
         self.watch.start(start, settings.steps)
         board = self._board()
         hooks = Hooks(
-            log=lambda step, metrics: self._log(step, metrics, board),
+            log=lambda step, metrics: self._log(step, metrics, feed.metrics(), board),
             save=self._save,
             progress=self._progress,
             stop=lambda: Outcome.PREEMPTED if asked else None,
             say=self.watch.say,
         )
         loop = Loop(
-            program, feed, self.stage, self.members, hooks,
+            program, feed, self.members, hooks,
             steps=settings.steps, log_every=settings.log_every, save_every=settings.checkpoint_every,
         )  # fmt: skip
         result = loop.run(state, start, failures)
@@ -277,22 +306,12 @@ class _Trainer:
                 self.watch.say(f"{path}, line {number + 1} is damaged and was dropped: {line:.80}")
         atomic.write_file(path, "".join(f"{line}\n" for line in kept).encode(), point="metrics")
 
-    def _feed(self) -> Feed:
-        text = self.recipe.settings.memory_limit
-        limit = device.memory_for_data() if text is None else bytes_of(text)
-        if self.stage.bytes <= limit:
-            return Resident(self.stage)
-        self.watch.say(
-            f"The data takes {self.stage.bytes:,} bytes, more than the limit of {limit:,}: streaming it."
-        )
-        return Streamed(self.stage, self.members, self.recipe.algorithm.batch_size, limit)
-
     def _progress(self, step: int) -> None:
         if self.last_log is None:  # the first chunk compiled the program: speed is counted from here
             self.last_log = (step, time.monotonic() - self.began)
         self.watch.progress(step)
 
-    def _log(self, step: int, metrics: dict[str, Any], board: Any) -> None:
+    def _log(self, step: int, metrics: dict[str, Any], beside: dict[str, float], board: Any) -> None:
         elapsed = time.monotonic() - self.began
         (last_step, last_seconds), self.last_log = self.last_log or (self.first, 0.0), (step, elapsed)
         if step == last_step:  # one chunk was all: its compilation cannot be told apart
@@ -300,7 +319,7 @@ class _Trainer:
         rate = (step - last_step) * len(self.members) / max(elapsed - last_seconds, 1e-9)
         for member in range(len(self.members)):
             values = {name: float(column[member]) for name, column in sorted(metrics.items())}
-            values = begun(values, step, self.fitting)
+            values = begun(values, step, self.fitting) | beside
             head = {"step": step, "member": member, "seconds": round(self.seconds_before + elapsed, 3)}
             line = {**head, "updates_per_second": round(rate, 1), **_jsonable(values)}
             with self._forgiving(f"The metrics of step {step:,} were not written"):

@@ -85,12 +85,25 @@ def append(
             return 0
         for part in _parts(dataset, shard_bytes):
             number = 1 + max((int(shard["file"][6:12]) for shard in shards), default=-1)
-            data = tensors.save(_arrays(part))
-            atomic.write_file(out / _shard_name(number), data, point="append")
-            shards.append(_entry(part, _shard_name(number), data))
+            shards.append(write_shard(part, out, number, point="append"))
         merged = {**stored, "shards": shards, "findings": stored["findings"] + _appended(dataset)}
         atomic.write_file(out / MANIFEST, _encode(merged), point="append.manifest")
         return dataset.episodes
+
+
+def write_shard(part: Dataset, out: Path, number: int, *, point: str) -> dict[str, Any]:
+    """Write whole episodes as a shard of a folder; returns its entry, by which `seal` makes it count.
+
+    point: prefix of the crash points.
+    """
+    name, data = _shard_name(number), tensors.save(_arrays(part))
+    atomic.write_file(out / name, data, point=point)
+    return _entry(part, name, data)
+
+
+def seal(part: Dataset, out: Path, shards: list[dict[str, Any]]) -> None:
+    """Make a folder the store of these shards, and of no others.   part: any of its episodes."""
+    atomic.write_file(out / MANIFEST, _encode(_describe(part, shards)), point="seal")
 
 
 def _held(

@@ -5,9 +5,13 @@ import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from making.command import Command
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,6 +62,14 @@ def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from making.runs import program
 
     monkeypatch.setattr("suture.training.train.Program", program)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> "Command":
+    """The command line in this process."""
+    from making.command import Command
+
+    return Command(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,17 @@ def test_s3_s4_a_failing_replacement_keeps_the_file(tmp_path: Path) -> None:
         assert contents(tmp_path) == {"f": b"new" if n == 4 else b"old"}
 
 
+def test_s3_s4_what_a_library_writes_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    with record_io() as record:
+        atomic.make_file(path, lambda place: place.write_bytes(b"old") and None, point="t")
+    assert [operation for operation, _ in record] == ["write", "fsync", "rename", "fsync folder"]
+    for n in range(4):
+        with fail_io(n, errno.EIO), pytest.raises(StorageError):
+            atomic.make_file(path, lambda place: place.write_bytes(b"new") and None, point="t")
+        assert contents(tmp_path) == {"f": b"new" if n == 3 else b"old"}
+
+
 def test_s3_disk_full_names_the_bytes_needed(tmp_path: Path) -> None:
     with fail_io(2, errno.ENOSPC), pytest.raises(StorageError, match=r"needs 5,010 bytes; [\d,]+ are free"):
         atomic.write_folder(tmp_path / "new", FILES, point="t")

@@ -77,10 +77,26 @@ def write_file(path: Path, data: bytes, *, point: str) -> None:
     Only where the very last step fails (the fsync of the parent, after the rename) may the new content
     stand instead: whole, but not yet known to survive a power loss.
     """
+    _place(path, lambda temporary: _write(temporary, data, point=point, needed=len(data)), point)
+
+
+def make_file(path: Path, make: Callable[[Path], None], *, point: str) -> None:
+    """`write_file` for a library that writes files itself.   make: writes the file at the path given."""
+
+    def made(temporary: Path) -> None:
+        _operate("write", temporary, lambda: make(temporary))
+        crash_point(f"{point}.before_file_sync")
+        with temporary.open("rb") as file:
+            _operate("fsync", temporary, lambda: os.fsync(file.fileno()))
+
+    _place(path, made, point)
+
+
+def _place(path: Path, write: Callable[[Path], None], point: str) -> None:
     temporary = _temporary(path)
     try:
         crash_point(f"{point}.before_write")
-        _write(temporary, data, point=point, needed=len(data))
+        write(temporary)
         crash_point(f"{point}.before_rename")
         _operate("rename", path, lambda: os.replace(temporary, path))
         crash_point(f"{point}.after_rename")

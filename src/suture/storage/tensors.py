@@ -40,44 +40,46 @@ def save(arrays: Mapping[str, Array]) -> bytes:
 
 def open_tensors(path: Path) -> dict[str, Array]:
     """Name -> read-only array, mapped and not read. Raises `FormatError` or `HostileFile`."""
-    size = size_of(path)
-    spans, start = _header(path, size)
+    return parse(np.memmap(path, np.uint8, "r") if size_of(path) else np.empty(0, np.uint8), str(path))
+
+
+def parse(content: Array, where: str) -> dict[str, Array]:
+    """`open_tensors` of the bytes of such a file, as views of them.   where: named in the errors."""
+    spans, start = _header(content, where)
     arrays: dict[str, Array] = {}
-    buffer = np.memmap(path, np.uint8, "r") if size > start else np.empty(0, np.uint8)
     for name, dtype, shape, begin, end in spans:
-        array = buffer[start + begin : start + end].view(np.ndarray).view(dtype).reshape(shape)
+        array = content[start + begin : start + end].view(np.ndarray).view(dtype).reshape(shape)
         array.flags.writeable = False
         arrays[name] = array
     return arrays
 
 
-def _header(path: Path, size: int) -> tuple[list[Span], int]:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise FormatError(
-                f"{path} is cut off or not a safetensors file: its header of {length:,} bytes does not fit "
-                f"into its {size:,} bytes. Restore the file from its source."
-            )
-        if length > MAX_HEADER:
-            raise HostileFile(
-                f"{path} declares a header of {length:,} bytes; at most {MAX_HEADER:,} are read."
-            )
-        header = object_of(parse_json(file.read(length), f"The header of {path}"), f"The header of {path}")
+def _header(content: Array, where: str) -> tuple[list[Span], int]:
+    size, length = len(content), int.from_bytes(content[:8].tobytes(), "little")
+    if size < 8 or length > size - 8:
+        raise FormatError(
+            f"{where} is cut off or not a safetensors file: its header of {length:,} bytes does not fit "
+            f"into its {size:,} bytes. Restore the file from its source."
+        )
+    if length > MAX_HEADER:
+        raise HostileFile(f"{where} declares a header of {length:,} bytes; at most {MAX_HEADER:,} are read.")
+    header = object_of(
+        parse_json(content[8 : 8 + length].tobytes(), f"The header of {where}"), f"The header of {where}"
+    )
     header.pop("__metadata__", None)
     if len(header) > MAX_TENSORS:
-        raise HostileFile(f"{path} declares {len(header):,} arrays; at most {MAX_TENSORS:,} are read.")
-    spans = [_span(f"{path}, array {name!r}", name, entry) for name, entry in header.items()]
+        raise HostileFile(f"{where} declares {len(header):,} arrays; at most {MAX_TENSORS:,} are read.")
+    spans = [_span(f"{where}, array {name!r}", name, entry) for name, entry in header.items()]
     end = 0
     for name, _, _, begin, stop in sorted(spans, key=lambda span: span[3:]):
         if begin != end:
             raise HostileFile(
-                f"{path}, array {name!r}: begins at byte {begin:,}, expected {end:,} (overlap)."
+                f"{where}, array {name!r}: begins at byte {begin:,}, expected {end:,} (overlap)."
             )
         end = stop
     if end != size - 8 - length:
         raise FormatError(
-            f"{path} is cut off or has a tail: its header declares {end:,} bytes of arrays, "
+            f"{where} is cut off or has a tail: its header declares {end:,} bytes of arrays, "
             f"the file holds {size - 8 - length:,}. Restore the file from its source."
         )
     return spans, 8 + length

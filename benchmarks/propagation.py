@@ -13,38 +13,27 @@ form fails unless the fronts come in the order 5, 4, 3, 2, 1.
 """
 
 import dataclasses
-import itertools
 import json
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import equinox as eqx
-import jax
 import numpy as np
 import tyro
 from _bench import Options
 from _kept import RESULTS, kept
-from _stitching import METHODS, REWARD_SCALE
+from _stitching import METHODS
 from rich.console import Console
 from rich.table import Table
 from stitching import identity, log_of, trained
 
 import suture
-from suture.algorithms.implicit import ImplicitValues
 from suture.data.dataset import Dataset
 from suture.envs.composite.certificate import STEPS
-from suture.envs.composite.env import Composite
-from suture.envs.composite.twin import Twin, front
-from suture.evaluation.overestimation import asked
+from suture.evaluation.propagation import LEAST, boundary_values, exact_values, fronts, in_order, starts_of
 from suture.report import figures
-from suture.spaces import Array
+from suture.report import propagation as drawing
 from suture.storage import atomic
-from suture.training.run import Run
-
-LEAST = 0.01 * REWARD_SCALE
-TWIN, SWEEPS = Twin(contexts=1, length=8, slip=0.1), 70
-"""44 steps from the start to the reward, as scripts without errors need."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,46 +60,6 @@ class Settings(Options):
     """Train even where a result is kept: after a change of the code."""
     figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Draw the first method's fronts, and the twin's, to this SVG file."""
-
-
-def starts_of(count: int) -> Array:
-    """First observations of each stage, (5 * count, 16), stage by stage."""
-    env = Composite(layouts="train")
-    return np.stack([
-        env.reset(seed=number, options={"stage": stage})[0]
-        for stage in range(len(STEPS)) for number in range(count)
-    ])  # fmt: skip
-
-
-def boundary_values(run: Run, starts: Array) -> Array:
-    """Each member's mean value of the starts of each stage, (members, 5), as the run's checkpoint has it."""
-    if isinstance(run.algorithm, ImplicitValues):
-        values = _values(run.newest.state.value.net, run.recipe.normaliser.normalise(starts))
-    else:
-        values = asked(run, starts)[1]
-    return np.asarray(values).reshape(len(run), len(STEPS), -1).mean(2)
-
-
-@eqx.filter_jit
-def _values(nets: Any, observation: Any) -> Any:
-    return jax.vmap(lambda net: net(observation))(nets)
-
-
-def fronts(values: Array, steps: Array, least: float = LEAST) -> list[int | None]:
-    """When each stage's front came.   values: (checkpoints, 5).   steps: of the checkpoints."""
-    above = values > 0.5 * values[-1]
-    return [
-        int(steps[above[:, stage].argmax()]) if values[-1, stage] >= least else None
-        for stage in range(values.shape[1])
-    ]
-
-
-def in_order(came: list[int | None]) -> bool:
-    """Whether fronts came from the last stage to the first, and none is missing behind one that came."""
-    reached = list(itertools.takewhile(lambda step: step is not None, came[::-1]))
-    return reached == sorted(reached, key=lambda step: step or 0) and not any(
-        came[: len(came) - len(reached)]
-    )
 
 
 def require_travel(came: list[int | None]) -> None:
@@ -149,10 +98,11 @@ def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool
 
 def exact() -> dict[str, Any]:
     """The same of value iteration on the twin, in sweeps."""
-    values = REWARD_SCALE * front(TWIN, SWEEPS)
-    came = fronts(values, np.arange(SWEEPS + 1))
+    values = exact_values()
+    steps = np.arange(len(values))
+    came = fronts(values, steps)
     return {
-        "method": "value iteration of the twin (sweeps)", "checkpoints": list(range(SWEEPS + 1)),
+        "method": "value iteration of the twin (sweeps)", "checkpoints": steps.tolist(),
         "values": [values.tolist()], "fronts": [came], "ordered": [in_order(came)],
     }  # fmt: skip
 
@@ -174,16 +124,7 @@ def table(results: list[dict[str, Any]]) -> Table:
 def panel(result: dict[str, Any], title: str) -> figures.Panel:
     """A trace as a map: the mean over seeds, each stage as a share of its value at the end."""
     values, steps = np.array(result["values"]).mean(0), np.array(result["checkpoints"])
-    came = fronts(values, steps)
-    before, rows = np.r_[2 * steps[0] - steps[1], steps[:-1]], list[dict[str, Any]]()
-    for number, name in enumerate(STEPS):
-        share = values[:, number] / max(values[-1, number], LEAST)
-        rows += [
-            {"name": f"{number + 1} {name}", "x": int(left), "x2": int(right), "value": float(level),
-             "marked": int(right) == came[number]}
-            for left, right, level in zip(before, steps, share, strict=True)
-        ]  # fmt: skip
-    return figures.Panel(title=title, rows=rows)
+    return drawing.panel(title, values, steps, fronts(values, steps), STEPS, LEAST)
 
 
 def draw(results: list[dict[str, Any]], twin: dict[str, Any], file: Path) -> None:

@@ -42,7 +42,7 @@ def _product_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array
     x, weight = kept
     apart = jax.lax.optimization_barrier
     if gradient.shape[-1] < FEW_OUTPUTS:
-        weight_gradient = apart((apart(gradient.mT) @ x).mT)
+        weight_gradient = apart(apart(gradient.mT) @ x).mT
     else:
         weight_gradient = (apart(x.mT) if jax.default_backend() == "cpu" else x.mT) @ gradient
     return gradient @ weight.mT, weight_gradient

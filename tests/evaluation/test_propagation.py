@@ -27,7 +27,7 @@ def test_without_slips_value_is_there_after_exactly_as_many_sweeps_as_steps(leng
 
 
 def test_a_front_is_there_once_the_value_exceeds_half_of_its_end() -> None:
-    values = np.array([[0.4, 10.0, 20.0], [0.6, 20.0, 41.0], [0.9, 40.0, 40.0]])
+    values = np.array([[0.4, 10.0, 20.0], [0.6, 20.0, 21.0], [0.9, 40.0, 40.0]])
     assert fronts(values, CHECKPOINTS) == [None, 750, 500], "one that ends below 1 has none; half is not more"
 
 

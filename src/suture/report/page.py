@@ -1,5 +1,6 @@
 """A report as one HTML file, without scripts, fonts or network: what it shows was there when it was made."""
 
+import base64
 import re
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 import jinja2
 
 from suture import __version__
-from suture.report.story import Figure, Story
+from suture.report.story import Figure, Picture, Story
 
 TEMPLATE = Path(__file__).with_name("page.html")
 INK = {"#333": 1.0, "#555": 0.85, "#888": 0.6, "#e6e6e6": 0.15, "#000": 1.0, "black": 1.0, "#ddd": 0.2}
@@ -25,10 +26,13 @@ def page(title: str, stories: Sequence[Story]) -> str:
     def drawn(figure: Figure) -> Any:
         return jinja2.utils.markupsafe.Markup(themed(figure.svg, f"f{next(numbers)}-"))
 
+    def embedded(picture: Picture) -> str:
+        return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
+
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         title=title, stories=list(stories), version=__version__, drawn=drawn,
-        made=time.strftime("%Y-%m-%d %H:%M"),
+        embedded=embedded, made=time.strftime("%Y-%m-%d %H:%M"),
     )  # fmt: skip
 
 

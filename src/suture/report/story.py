@@ -35,6 +35,15 @@ class Figure:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One of a row of pictures: a PNG file, what it shows to those who cannot see it, and a caption."""
+
+    png: bytes
+    alt: str
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
     """A part of the page.   folded: closed until it is asked for."""
 
@@ -47,12 +56,13 @@ class Section:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Story:
-    """What there is to say about one run or one log.   figures: shown at once, below the answers."""
+    """What there is to say about one run or log.   pictures, figures: shown at once, below the answers."""
 
     title: str
     answers: Sequence[Answer]
     sections: Sequence[Section] = ()
     figures: Sequence[Figure] = ()
+    pictures: Sequence[Picture] = ()
 
 
 def number(value: float | None) -> str:

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import resource
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,23 +49,29 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def memory_for_data() -> int:
-    """Half of the memory that the device (on a CPU: the host) can still give, in bytes."""
+def memory_left() -> int:
+    """Bytes that the device (on a CPU: the host) can still give."""
     stats: dict[str, int] | None = jax.devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
-        return (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) // 2
-    return available_memory() // 2
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return available_memory()
+
+
+def memory_for_data() -> int:
+    """Half of the memory that is left, in bytes."""
+    return memory_left() // 2
 
 
 def available_memory(root: Path = Path("/")) -> int:
     """Bytes of the host's memory that this process can have.
 
     On Linux: what the kernel calls available (free, and cached files that it can drop), or what the control
-    groups of the process leave, whichever is less. Elsewhere: free memory, or all, as the system tells.
+    groups of the process or its address space (`ulimit -v`) leave, whichever is least. Elsewhere: free
+    memory, or all, as the system tells.
     root: where /proc and /sys lie.
     """
     said = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
-    known = [*_left_by_groups(root), *((int(said[1]) << 10,) if said else ())]
+    known = [*_left_by_groups(root), *_left_by_limit(root), *((int(said[1]) << 10,) if said else ())]
     return min(known) if known else _pages() * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -82,6 +89,13 @@ def _left_by_groups(root: Path) -> Iterator[int]:
             cached = re.search(rf"^{names[2]} (\d+)", _text(place / "memory.stat"), re.MULTILINE)
             if limit.isdecimal() and used.isdecimal():
                 yield max(0, int(limit) - int(used) + (int(cached[1]) if cached else 0))
+
+
+def _left_by_limit(root: Path) -> Iterator[int]:
+    """What the limit of the address space leaves, where there is one."""
+    limit, pages = resource.getrlimit(resource.RLIMIT_AS)[0], _text(root / "proc/self/statm").split()
+    if limit != resource.RLIM_INFINITY and pages:
+        yield max(0, limit - int(pages[0]) * resource.getpagesize())
 
 
 def _text(path: Path) -> str:
@@ -104,7 +118,7 @@ def memory_to_budget(data_bytes: int) -> Generator[None]:
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        said = str(error).partition("\n")[0] or "the host refused an allocation"
+        said = str(error).partition("\n")[0].rstrip(".") or "the host refused an allocation"
         raise OutOfBudget(
             f"Out of memory: {said:.200}. All rows together take {data_bytes:,} bytes; stream them with a "
             f"--memory-limit below that, or lower --batch-size, --hidden or --seeds. Checkpoints are intact."

@@ -127,6 +127,19 @@ class Program:
         """The shapes and dtypes of that state; nothing is compiled."""
         return jax.eval_shape(jax.vmap(self._init_member), self._tree(members))
 
+    def workspace(self, members: Members, rows: Rows) -> int:
+        """Bytes that one update takes beside the state and the rows, as the compiler counts them.
+
+        rows: at least one; batches are sampled from them. The update is compiled, and nothing is allocated.
+        """
+        one = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),
+            (self.shapes(members), self._tree(members)),
+        )
+        count = 1 if jax.default_backend() == "cpu" else len(members)  # side by side on an accelerator
+        told = jax.jit(self._steps).lower(*one, rows, 0, 0, 1).compile().memory_analysis()
+        return 0 if told is None else count * told.temp_size_in_bytes
+
     def run(self, state: State, members: Members, rows: Rows, start: int, count: int) -> tuple[State, Chunk]:
         """Do `count` updates from step `start`. The given state is consumed."""
         tree, totals = self._tree(members), dict[str, Array]()

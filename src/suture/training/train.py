@@ -32,6 +32,7 @@ from suture.training.loop import Hooks, Loop, Result
 from suture.training.outcome import Outcome
 from suture.training.preparation import begun, fitting_updates, require_learning
 from suture.training.program import Program, State
+from suture.training.room import require_room
 from suture.training.run import Recipe, Run, read_recipe, write_json
 from suture.training.same import require_folder, require_same
 from suture.training.settings import Settings, bytes_of
@@ -203,6 +204,7 @@ class Trainer:
         self, start: int, state: State | None, failures: tuple[Failure, ...], begun: bool, resume: bool
     ) -> Run:
         feed = self._make_feed()
+        require_room(self.recipe, self.stage)
         with signals.noted() as asked:  # from here on there is a run, which ends with a checkpoint
             if not begun:
                 self._begin(resume)

@@ -1,10 +1,15 @@
 """What a command says of input that it refuses, and what it does instead where one asks for it."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
 from making.command import Command
 from making.logs import built, walk_log
+from making.runs import saved_walk
 
 from suture.data.formats import native
 
@@ -23,3 +28,49 @@ def test_d17_d18_a_damaged_store_is_refused_or_read_in_part(command: Command, tm
     code, out, _ = command("inspect", store, "--skip-bad", "--json")
     assert (code, json.loads(out)["transitions"]) == (0, 11)
     assert shard.name in json.loads(out)["findings"][-1]["message"]
+
+
+def check_error(code: int, out: str, err: str) -> dict[str, Any]:
+    """Exit code 2, the message for people, and one object that says the same and no more."""
+    told = json.loads(out)
+    assert list(told) == ["error"]
+    error = told["error"]
+    assert (code, error["exit_code"]) == (2, 2)
+    assert err.endswith(f"suture: {error['message']}\n")
+    return error
+
+
+def test_inspect_tells_a_refusal_as_json(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "log.npz").write_bytes(b"PK")
+    error = check_error(*command("inspect", "--json", tmp_path / "log.npz"))
+    assert error["type"] == "FormatError"
+    assert str(tmp_path / "log.npz") in error["message"]
+    error = check_error(*command("inspect", tmp_path / "absent.npz", "--json"))
+    assert "absent.npz" in error["message"]
+    (tmp_path / "log.csv").write_text("a,b\n1,2\n")
+    error = check_error(*command("inspect", tmp_path / "log.csv", "--json"))
+    assert error["type"] == "SchemaNeeded"
+    assert error["proposal"]["format"] == 1
+
+
+def test_evaluate_tells_a_refusal_as_json(command: Command, root: Path, tmp_path: Path) -> None:
+    """What the gate finds in a log is told in full."""
+    error = check_error(*command("evaluate", tmp_path, "--env", "CartPole-v1", "--json"))
+    assert error["type"] == "RunMismatch"
+    assert "is not a run folder" in error["message"]
+    run, log = root / "tests/fixtures/0.1.0/bc", saved_walk(tmp_path / "bad.npz", scale=np.nan)
+    error = check_error(*command("evaluate", run, "--data", log, "--json"))
+    assert error["type"] == "DataRefused"
+    assert {"id", "severity", "count", "rows", "message"} == error["findings"][0].keys()
+
+
+def test_without_json_nothing_is_said_on_standard_output(command: Command, tmp_path: Path) -> None:
+    code, out, err = command("inspect", tmp_path / "absent.npz")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("name", ["inspect", "evaluate"])
+def test_the_help_says_so(name: str, command: Command) -> None:
+    code, out, _ = command(name, "--help")
+    assert code == 0
+    assert '{"error": {"type", "message"' in re.sub(r"[│\s]+", " ", out)

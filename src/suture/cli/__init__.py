@@ -1,5 +1,6 @@
 """The `suture` command. Each function parses nothing, computes nothing: it calls the API and prints.
 
+With --json, a command that fails prints {"error": {"type", "message", "exit_code", ...}}, beside the message.
 Exit codes: 0 done; 1 error; 2 refused input; 3 training ended NON_FINITE or DIVERGED; 75 pre-empted.
 """
 
@@ -27,6 +28,7 @@ from suture.cli.options import (
     options_of,
     parse_sweep,
     prepared,
+    print_json,
     show,
     value_of,
 )
@@ -34,7 +36,7 @@ from suture.cli.reporting import report
 from suture.cli.studies import overestimation
 from suture.cli.theory import theory
 from suture.config import nearest
-from suture.errors import ConfigError, RefusedInput, SchemaNeeded, SutureError
+from suture.errors import ConfigError, DataRefused, RefusedInput, SchemaNeeded, SutureError
 
 
 def convert(data: DataPath, out: Annotated[tyro.conf.Positional[Path], arg("a new folder", metavar="OUT")],
@@ -174,24 +176,31 @@ def main() -> None:
     try:
         sys.exit(run(sys.argv[1:]))
     except SchemaNeeded as error:
-        print(json.dumps(error.proposal, indent=2))
-        _fail(error.advice, error.exit_code)
+        if "--json" not in sys.argv:
+            print(json.dumps(error.proposal, indent=2))
+        _fail(error, error.advice, error.exit_code, proposal=error.proposal)
+    except DataRefused as error:
+        _fail(error, error, error.exit_code, findings=[finding.to_json() for finding in error.findings])
     except SutureError as error:
-        _fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted.", 130)
+        _fail(error, error, error.exit_code)
+    except KeyboardInterrupt as error:
+        _fail(error, "interrupted.", 130)
     except MemoryError as error:
-        _fail(f"out of memory: {error}. Use a machine with more of it, or a part of the log.", 2)
+        _fail(error, f"out of memory: {error}. Use a machine with more of it, or a part of the log.", 2)
     except BrokenPipeError:  # the reader of our output has gone (| head): nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
+        _fail(error, f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
     finally:
         signals.let_go()
 
 
-def _fail(message: object, exit_code: int) -> None:
+def _fail(error: BaseException, message: object, exit_code: int, **more: Any) -> None:
+    """Say why on standard error; with --json, also as an object on standard output."""
+    if "--json" in sys.argv:
+        said = {"type": type(error).__name__, "message": str(message), "exit_code": exit_code, **more}
+        print_json({"error": said})
     sys.stdout.flush()
     print(f"suture: {message}", file=sys.stderr)
     sys.exit(exit_code)

@@ -81,7 +81,7 @@ class ReadingOptions:
 DataPath = Annotated[tyro.conf.Positional[Path], arg("the log: a file or a folder", metavar="DATA")]
 RunPath = Annotated[tyro.conf.Positional[Path], arg("a run folder", metavar="RUN")]
 Reads = tyro.conf.OmitArgPrefixes[ReadingOptions]
-Json = Annotated[Flag, arg("print one JSON object")]
+Json = Annotated[Flag, arg('print one JSON object; where it is refused, {"error": {"type", "message", ...}}')]
 
 
 def print_json(value: Any) -> None:

@@ -67,35 +67,45 @@ def write(displacement: Array, turn: float, grip: int, reach: Reach, *, last: bo
     )  # fmt: skip
 
 
-BODIES = f"""
+def bodies(*, damping: float = 6.0, mass: float = 1.0) -> str:
+    """The hand at the origin, which is the point between its finger-tips, and the target that it follows.
+
+    damping: of the fingers, in N s/m.   mass: of the hand without its fingers, in kg.
+    `bumper` touches nothing but what a scene pairs it with.
+    """
+    return f"""
 <body name="target" mocap="true"/>
 <body name="hand" gravcomp="1">
   <joint name="hand_x" type="slide" axis="1 0 0"/>
   <joint name="hand_y" type="slide" axis="0 1 0"/>
   <joint name="hand_z" type="slide" axis="0 0 1"/>
   <joint name="hand_yaw" type="hinge" axis="0 0 1"/>
-  <inertial pos="0 0 .05" mass="1" diaginertia=".002 .002 .002"/>
+  <inertial pos="0 0 .05" mass="{mass:g}" diaginertia=".002 .002 .002"/>
   <geom name="palm" type="box" size=".055 .016 .012" pos="0 0 .062" rgba=".25 .27 .32 1" mass="0"
         group="{PALM_GROUP}"/>
   <geom name="wrist" type="cylinder" size=".014 .03" pos="0 0 .1" rgba=".35 .37 .42 1" mass="0"
         group="{PALM_GROUP}"/>
-  <geom name="bumper" type="sphere" size=".02" rgba="0 0 0 0" mass="0" group="4"/>
+  <geom name="bumper" type="sphere" size=".02" rgba="0 0 0 0" mass="0" group="4"
+        contype="0" conaffinity="0"/>
   <body name="left" gravcomp="1">
-    <joint name="left" type="slide" axis="-1 0 0" range="0 {OPEN}" damping="6"/>
+    <joint name="left" type="slide" axis="-1 0 0" range="0 {OPEN}" damping="{damping:g}"/>
     <geom type="box" size="{FINGER} .01 .032" pos="-{FINGER} 0 .018" rgba=".15 .35 .75 1" mass=".05"/>
   </body>
   <body name="right" gravcomp="1">
-    <joint name="right" type="slide" axis="1 0 0" range="0 {OPEN}" damping="6"/>
+    <joint name="right" type="slide" axis="1 0 0" range="0 {OPEN}" damping="{damping:g}"/>
     <geom type="box" size="{FINGER} .01 .032" pos="{FINGER} 0 .018" rgba=".15 .35 .75 1" mass=".05"/>
   </body>
 </body>
 """
-"""The hand at the origin, which is the point between its finger-tips. `bumper` is there for contacts."""
+
+
 EQUALITY = '<weld name="follow" body1="target" body2="hand" solref=".02 1"/>'
-ACTUATORS = """
-<position name="left" joint="left" kp="120" ctrlrange="0 1"/>
-<position name="right" joint="right" kp="120" ctrlrange="0 1"/>
-"""
+
+
+def actuators(*, stiffness: float = 120.0, force: float = 1e3) -> str:
+    """What drives the fingers.   stiffness: N/m.   force: of a finger at most, in N."""
+    same = f'kp="{stiffness:g}" ctrlrange="0 1" forcerange="-{force:g} {force:g}"'
+    return f'<position name="left" joint="left" {same}/><position name="right" joint="right" {same}/>'
 
 
 class Hand:

@@ -22,6 +22,7 @@ Vector: TypeAlias = VectorEnv[Any, Any, Any]
 REGISTERED_BY = {
     "suture.envs.chain": ("suture/StitchMaze",),
     "suture.envs.composite.env": ("suture/Composite",),
+    "suture.envs.grasp.env": ("suture/Grasp",),
     "suture.envs.tabular": ("suture/Canonical", "suture/SelfLoop"),
     "gymnasium_robotics": (
         "Adroit", "AntMaze", "Fetch", "FrankaKitchen", "HandManipulate", "HandReach", "PointMaze",

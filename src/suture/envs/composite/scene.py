@@ -45,7 +45,7 @@ MJCF = f"""
   <worldbody>
     <geom name="floor" type="plane" size="1 1 .1" rgba=".80 .78 .74 1"/>
     <geom name="cabinet" type="box" size=".075 .21 .03" pos="{FRONT - 0.075} -.02 .03" rgba=".55 .40 .28 1"/>
-    {gripper.BODIES}
+    {gripper.bodies()}
     <body name="block">
       <joint name="block_x" class="loose" axis="1 0 0"/>
       <joint name="block_y" class="loose" axis="0 1 0"/>
@@ -89,7 +89,7 @@ MJCF = f"""
     <joint name="carried" joint1="key_x" joint2="drawer" polycoef="0 1 0 0 0" active="false"/>
     <joint name="locked" joint1="door" polycoef="0 0 0 0 0"/>
   </equality>
-  <actuator>{gripper.ACTUATORS}</actuator>
+  <actuator>{gripper.actuators()}</actuator>
 </mujoco>
 """
 HALF = {"block": BLOCK, "handle": 0.007, "key": 0.008}

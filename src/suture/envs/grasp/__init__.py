@@ -1,0 +1,1 @@
+"""Grasping from a bin, from pictures: scene, environment, scripts and their logs."""

@@ -1,0 +1,156 @@
+"""Logs of scripted grasps, episode by episode.
+
+An episode depends on the recipe and its own number alone: any writer may take what comes, in any number of
+sittings, and go on with the numbers that it lacks.
+"""
+
+import dataclasses
+import functools
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+
+from suture import spaces
+from suture.config import nearest
+from suture.envs.grasp.env import HAND, HORIZON, Grasp, Place, check
+from suture.envs.grasp.objects import KINDS, Objects
+from suture.envs.grasp.script import BEHAVIOURS, Script
+from suture.envs.make import advice
+from suture.errors import ConfigError
+from suture.spaces import Array
+
+ACTION_SPACE = spaces.Box((8,), low=(-1.0,) * 8, high=(1.0,) * 8)
+BATCH, AHEAD = 16, 2
+"""Episodes that a process makes at once, and batches for each process that may wait to be taken."""
+
+
+def _scripted() -> dict[str, float]:
+    return {"scripted": 1.0}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What decides every episode.   mix: how often each of `BEHAVIOURS` acts, in any unit.
+
+    objects, camera, pixels, depth: as in `Grasp`.   seed: at least 0.
+    """
+
+    mix: Mapping[str, float] = dataclasses.field(default_factory=_scripted)
+    objects: Objects = "train"
+    camera: Place | None = "crop"
+    pixels: int = 48
+    depth: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.mix:
+            if name not in BEHAVIOURS:
+                raise ConfigError(f"mix has no behaviour {name!r}.{nearest(name, list(BEHAVIOURS))}")
+        shares = list(self.mix.values())
+        if not all(0 <= share < np.inf for share in shares) or not sum(shares) > 0:
+            raise ConfigError(f"mix must have shares of at least 0, one of them above it; found {self.mix}.")
+        if self.objects not in KINDS:
+            raise ConfigError(f"objects must be one of {', '.join(KINDS)}, found {self.objects!r}.")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, found {self.seed}.")
+        check(self.camera, self.pixels)
+
+    @property
+    def observation_space(self) -> spaces.Space:
+        """What `Episode.observation` has at each step, without bounds."""
+        parts: dict[str, spaces.Space] = {"hand": spaces.Box((len(HAND),))}
+        if self.camera is not None:
+            parts["image"] = spaces.Box((self.pixels, self.pixels, 3 + self.depth), "uint8")
+        return spaces.Dict.of(parts)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One episode of T steps.   number: which of the recipe's.   behaviour: who acted.   shapes: in the bin.
+
+    observation: arrays (T + 1, ...).   action: (T, 8) float32.   reward: (T,) float32.
+    terminal: it ended because the last action terminated, and not because its time was up.
+    """
+
+    number: int
+    behaviour: str
+    shapes: tuple[str, ...]
+    observation: dict[str, Array]
+    action: Array
+    reward: Array
+    terminal: bool
+
+    @property
+    def success(self) -> bool:
+        return bool(self.reward[-1] > 0)
+
+
+def play(number: int, recipe: Recipe) -> Episode:
+    """The episode of a number."""
+    generator = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=(number,)))
+    env = _env(recipe.objects, recipe.camera, recipe.pixels, recipe.depth)
+    env.np_random = generator
+    shares = np.array(list(recipe.mix.values()))
+    behaviour = list(recipe.mix)[generator.choice(len(shares), p=shares / shares.sum())]
+    first, _ = env.reset()
+    script = Script(BEHAVIOURS[behaviour](generator), generator)
+    seen, acted, rewards, ended = [first], list[Array](), list[float](), False
+    while not ended and len(acted) < HORIZON:
+        acted.append(script.act(env.scene))
+        observation, reward, ended, _, _ = env.step(acted[-1])
+        seen.append(observation)
+        rewards.append(reward)
+    return Episode(
+        number=number, behaviour=behaviour, shapes=tuple(thing.shape for thing in env.scene.things),
+        observation=spaces.map_arrays(lambda *steps: np.stack(steps), *seen), action=np.stack(acted),
+        reward=np.array(rewards, np.float32), terminal=ended,
+    )  # fmt: skip
+
+
+def collect(recipe: Recipe, numbers: Iterable[int], *, workers: int | None = None) -> Iterator[Episode]:
+    """The episodes of some numbers, in their order; they are made while they are taken, a little ahead.
+
+    workers: processes; default: one for each core. With 1 there is only this one.
+    Raises ConfigError where MuJoCo is not installed.
+    """
+    count = (os.cpu_count() or 1) if workers is None else workers
+    batches = iter(numbers)
+    jobs = iter(lambda: list(itertools.islice(batches, BATCH)), [])
+    try:
+        if count <= 1:
+            for job in jobs:
+                yield from (play(number, recipe) for number in job)
+            return
+        yield from _ahead(recipe, jobs, count)
+    except ImportError as error:
+        raise ConfigError(f"Grasps cannot be made: {advice(error)}") from error
+
+
+def _ahead(recipe: Recipe, jobs: Iterator[list[int]], count: int) -> Iterator[Episode]:
+    """Episodes of several processes. What was begun is dropped where nobody takes any more."""
+    waiting = deque[Future[list[Episode]]]()
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(_batch, job, recipe))
+            if len(waiting) > AHEAD * count:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batch(job: list[int], recipe: Recipe) -> list[Episode]:
+    return [play(number, recipe) for number in job]
+
+
+@functools.cache
+def _env(objects: Objects, camera: Place | None, pixels: int, depth: bool) -> Grasp:
+    """One environment a process."""
+    return Grasp(objects=objects, camera=camera, pixels=pixels, depth=depth)

@@ -128,6 +128,9 @@ def test_acrobot_empty_actions_are_final_states_and_probabilities_give_propensit
     data = read("acrobot/acrobot.csv", schema=ACROBOT)
     assert (len(data), data.episodes, data.action_space) == (9804, 30, spaces.Discrete(3))
     assert data.has_next.all()
+    final = found(data, "final-states-read")
+    assert (final.count, final.rows) == (30, tuple(int(row) for row in data.episode_start[1:6] - 1))
+    assert final.message.startswith("The action is empty in 30 rows of 9,834: such a row holds only")
     assert "propensities-logged" in ids(data)
     table, propensity = data.action_probabilities, data.propensity
     assert table is not None

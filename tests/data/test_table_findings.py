@@ -89,8 +89,8 @@ def test_more_places_than_are_listed_are_hinted_at(tmp_path: Path) -> None:
     assert message.endswith("In the file: lines 2, 3, 4, 5, 6, …")
 
 
-def test_final_states_shift_lines_and_no_rows(tmp_path: Path) -> None:
-    """The row before which steps are missing is row 8 of the dataset and line 12 of the file."""
+def test_final_states_are_named_and_shift_lines_and_no_rows(tmp_path: Path) -> None:
+    """Row 5 of the file is no transition: the gap is before row 8 of the dataset, line 12 of the file."""
     rows = {"batch": ["a"] * 6 + ["b"] * 7, "minute": [*range(6), 0, 1, 2, 3, 7, 8, 9]}
     rest = {name: np.full(13, 0.5) for name in ("temperature", "pressure", "steam", "coolant", "profit")}
     rest["steam"][5] = rest["coolant"][5] = np.nan
@@ -101,6 +101,11 @@ def test_final_states_shift_lines_and_no_rows(tmp_path: Path) -> None:
     assert finding.rows == (9,)
     assert finding.message.endswith("In the file: line 12.")
     assert np.flatnonzero(~data.has_next).tolist() == [8, 11]
+    final = found(data, "final-states-read")
+    assert (final.severity, final.count, final.rows) == ("info", 1, (4,))
+    assert "in 1 row of 13: such a row" in final.message
+    assert "leaves 12 transitions" in final.message
+    assert final.message.endswith("In the file: line 6.")
 
 
 def test_columns_are_named_where_they_are_constant_drift_or_differ_in_scale(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 from suture.config import nearest
 from suture.data.actions import MOST_CHOICES
 from suture.data.bounds import arrays
-from suture.data.findings import Finding, first_rows, many
+from suture.data.findings import Finding, at, first_rows, many
 from suture.data.formats import arrange, guard, parquet
 from suture.data.formats.cells import Cells, Source, check_flags, empty_cells, groups, number
 from suture.data.formats.propose import describe, propose
@@ -233,6 +233,16 @@ def _check_final_states(columns: dict[str, Array], source: str, places: Places) 
         )
 
 
+def _final_states(mask: Array) -> Finding:
+    count, rows = int(mask.sum()), len(mask)
+    message = (
+        f"The action is empty in {many(count, 'row')} of {rows:,}: such a row holds only what was observed "
+        "after its episode's last action. It is read as the next observation of the row before it (named "
+        f"here), which leaves {rows - count:,} transitions. Where an action was taken, fill it in."
+    )
+    return at("final-states-read", "info", mask, message)
+
+
 def _action_space(schema: Schema, columns: dict[str, Array], source: Source) -> Space:
     """The space of actions as the schema states it; discrete actions become integers on the way."""
     action = columns["action"]
@@ -270,6 +280,8 @@ def _said(schema: Schema, columns: dict[str, Array], text: Text | None) -> list[
         decimals = ", decimals written with a comma" if text.decimal_comma else ""
         message = f"Fields are separated by {SEPARATORS[text.separator]}s{decimals}."
         found.append(Finding(id="separator-read", severity="info", count=1, message=message))
+    if "final_state" in columns:
+        found.append(_final_states(columns["final_state"]))
     if schema.cost is not None:
         cost = -columns["reward"]
         message = (

@@ -15,7 +15,8 @@ from suture import spaces
 from suture.algorithms.base import Algorithm
 from suture.algorithms.td3 import DeterministicActorCritic
 from suture.data.dataset import Dataset
-from suture.envs.composite.collect import LIMITS, SKILLS
+from suture.envs.composite.certificate import SKILLS
+from suture.envs.composite.collect import LIMITS
 
 REWARD_SCALE = 100.0
 LONGEST = max(LIMITS.values())
@@ -120,7 +121,8 @@ def unlinked(data: Dataset, *, of: str = "B", seed: int = 0) -> Dataset:
         data, next_observation=spaces.map_arrays(moved, data.observation, data.next_observation),
         has_next=data.has_next & ~behind,
         columns=columns | {
-            f"next_{name}": moved(columns[name], columns[f"next_{name}"]) for name in ("stage", "cell")
+            f"next_{name}": moved(columns[name], columns[f"next_{name}"])
+            for name in ("stage", "state") if name in columns
         },
     )  # fmt: skip
 

@@ -39,7 +39,8 @@ from suture import config
 from suture.algorithms.critic_based import CriticBased
 from suture.data.build import build
 from suture.data.dataset import Dataset
-from suture.envs.composite.collect import Recipe, certify, collect
+from suture.envs.composite.certify import certify
+from suture.envs.composite.collect import Recipe, collect
 from suture.envs.composite.env import COMPOSITE
 from suture.errors import SutureError
 from suture.evaluation.overestimation import asked

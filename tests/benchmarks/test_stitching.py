@@ -11,15 +11,18 @@ pytest.importorskip("mujoco", reason="mujoco is an extra")
 import _stitching
 import stitching
 from _stitching import METHODS
+from making.composite import one_place
 
 from suture.data.build import build
 from suture.data.dataset import Dataset
-from suture.envs.composite.collect import Recipe, certify, collect
+from suture.envs.composite.certify import certify
+from suture.envs.composite.collect import Recipe, collect
 
 
 @pytest.fixture(scope="module")
 def log() -> Dataset:
-    return build(collect(Recipe(episodes=200, seed=3), workers=1)).admit()
+    with one_place():
+        return build(collect(Recipe(episodes=200, seed=3), workers=1)).admit()
 
 
 def sets(data: Dataset) -> set[str]:

@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from making.composite import one_place
 
 import suture.cli as cli
 from suture.data.load import load
 from suture.envs.composite import certificate
+from suture.envs.composite.certify import certify
 
 pytest.importorskip("mujoco", reason="mujoco is an extra")
 
@@ -24,13 +26,19 @@ def test_a_log_is_made_with_its_certificates(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "deep" / "log"
-    assert run(monkeypatch, "composite", out, "--episodes", 200, "--workers", 1) == 0
+    with one_place():
+        assert run(monkeypatch, "composite", out, "--episodes", 100, "--workers", 1) == 0
     said = capsys.readouterr().out
-    assert "200 episodes" in said
+    assert "100 episodes" in said
     assert "Never shown: holds." in said
+    assert "steps that are another set's: none." in said
     assert "Stitch: holds." in said
-    assert json.loads((out / "certificate.json").read_text())["holds"]
-    assert load(out).episodes == 200
+    assert "Needed: every skill" in said
+    proof = json.loads((out / "certificate.json").read_text())
+    assert proof["holds"]
+    assert f"{proof['stitched']['share']:.1%} of {proof['stitched']['starts']} starts have a path." in said
+    stored = json.loads(json.dumps(certify(load(out)).to_json()))
+    assert {name: proof[name] for name in stored} == stored
     assert run(monkeypatch, "composite", out, "--episodes", 200) == 2
     assert "never overwritten" in capsys.readouterr().err
 

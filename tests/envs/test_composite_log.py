@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making.composite import one_place
 
 from suture.data.build import build
 from suture.data.dataset import Dataset
@@ -15,11 +16,13 @@ from suture.errors import ConfigError
 pytest.importorskip("mujoco", reason="mujoco is an extra")
 
 import suture.envs.composite.collect as collect_module
-from suture.envs.composite.certificate import STEPS
-from suture.envs.composite.collect import SETS, SKILLS, Recipe, certify, collect, make
-from suture.envs.composite.env import STATE, View
+from suture.envs.composite.certificate import SKILLS, STEPS
+from suture.envs.composite.certify import certify
+from suture.envs.composite.collect import SETS, Recipe, collect, make
+from suture.envs.composite.env import Composite, View
 from suture.envs.composite.scene import Scene
-from suture.envs.composite.scripts import EXACT, Script
+from suture.envs.composite.scripts import EXACT, Drift, Script
+from suture.envs.composite.states import STATE, cells, stages
 
 RECIPE = Recipe(episodes=300, seed=2)
 
@@ -27,6 +30,12 @@ RECIPE = Recipe(episodes=300, seed=2)
 @pytest.fixture(scope="module")
 def log() -> Dataset:
     return build(collect(RECIPE, workers=1)).admit()
+
+
+@pytest.fixture(scope="module")
+def joined() -> Dataset:
+    with one_place():
+        return build(collect(dataclasses.replace(RECIPE, episodes=100), workers=1)).admit()
 
 
 def of(log: Dataset, name: str) -> np.ndarray:
@@ -39,14 +48,79 @@ def places(log: Dataset, name: str) -> np.ndarray:
     return (y - DRAWER[0]) / (DRAWER[1] - DRAWER[0])
 
 
-def test_the_certificates_hold(log: Dataset) -> None:
-    proof = certify(log)
-    assert proof.never_shown.holds
+def test_the_certificates_hold(log: Dataset, joined: Dataset) -> None:
+    assert certify(log).never_shown.holds
+    proof = certify(joined)
     assert proof.never_shown.longest == 2
-    assert proof.stitched.holds
     assert proof.holds
-    shown = {log.columns["set"][log.episode_start[one]] for one in proof.stitched.episodes}
-    assert {"A", "B", "C", "task"} <= shown, "each skill is taken from its own set"
+    shown = [joined.columns["set"][joined.episode_start[one]] for one in proof.stitched.episodes]
+    assert shown == ["A", "B", "C", "task"], "each skill is taken from its own set"
+    assert proof.stitched.share > 0.8
+    assert proof.stitched.starts == (joined.columns["stage"][joined.episode_start[:-1]] == 0).sum()
+
+
+def test_each_skill_is_needed(joined: Dataset) -> None:
+    """Undirected noise, and scripts that err, make up for none of them; B twice does."""
+    assert certify(joined).without == {"A": 0.0, "B": 0.0, "C": 0.0, "task": 0.0}
+    sets = joined.columns["set"]
+    twice = np.where((sets == "B") & (joined.episode_index % 2 == 0), "noise", sets)
+    leaky = certify(dataclasses.replace(joined, columns=joined.columns | {"set": twice}))
+    assert leaky.without["B"] > 0
+    assert leaky.never_shown.leaks["noise: open the drawer"] > 3
+    assert not leaky.holds
+
+
+def test_a_log_of_the_task_alone_has_no_start_of_the_whole(joined: Dataset) -> None:
+    task = joined.take_episodes(np.flatnonzero(of(joined, "task")[joined.episode_start[:-1]]))
+    proof = certify(task)
+    assert (proof.stitched.starts, proof.stitched.share, proof.without) == (0, 0.0, {"task": 0.0})
+    assert proof.never_shown.holds
+
+
+def test_certificates_go_by_the_states_and_not_by_what_the_generator_wrote(joined: Dataset) -> None:
+    rows = len(joined)
+    lies = {"stage": np.zeros(rows, int), "next_stage": np.full(rows, 5)}
+    told = certify(dataclasses.replace(joined, columns=joined.columns | lies))
+    proof = certify(joined)
+    assert (told.never_shown, told.stitched) == (proof.never_shown, proof.stitched)
+    assert told.columns != proof.columns
+    seen = np.array(joined.next_observation)
+    seen[joined.columns["next_stage"] == 2, STATE.index("drawer")] = 0.0
+    shut = certify(dataclasses.replace(joined, next_observation=seen))
+    assert shut.stitched.share == 0.0
+    assert shut.success["B"] == 0.0
+
+
+def test_what_is_read_from_a_state_is_what_the_scene_says(log: Dataset) -> None:
+    """Also where keys are dropped and caught: the noise of those who hold it."""
+    np.testing.assert_array_equal(stages(np.asarray(log.observation)), log.columns["stage"])
+    np.testing.assert_array_equal(stages(np.asarray(log.next_observation)), log.columns["next_stage"])
+    env, seen = Composite(layouts="any"), list[tuple[int, int]]()
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        env.reset(seed=number, options={"stage": 2 + number % 3})
+        script, drift = Script(2 + number % 3, EXACT, generator), Drift(generator)
+        for step in range(60):
+            state, _, ended, _, info = env.step((script if step % 40 < 25 else drift).act(env.scene))
+            seen.append((int(stages(state)), info["stage"]))
+            if ended:
+                break
+    read, said = np.array(seen).T
+    np.testing.assert_array_equal(read, said)
+    assert (np.diff(said) < 0).sum() > 10, "things were let go"
+
+
+def test_each_number_of_a_state_tells_cells_apart(log: Dataset) -> None:
+    first = log.episode_start[:-1][of(log, "task")[log.episode_start[:-1]]][0]
+    start = np.asarray(log.observation)[[first]]
+    place = [0.06] * 3
+    for number, far in enumerate([*place, 0.6, 0.02, *place, 0.06, 0.02, *place, 0.08, 0.6, 1.0]):
+        moved = start.copy()
+        moved[0, number] += far
+        assert (cells(moved) != cells(start)).any(), STATE[number]
+    carried = start.copy()
+    carried[0, [STATE.index("hand x"), STATE.index("key x")]] += 0.06
+    assert (cells(carried) != cells(start)).sum() == 1, "the key counts from the hand that holds it"
 
 
 def test_scripts_succeed_in_about_half_of_their_episodes(log: Dataset) -> None:
@@ -105,14 +179,6 @@ def test_overlap_is_where_set_b_is_recorded() -> None:
     assert not of(none, "B").any()
 
 
-def test_without_set_b_there_is_no_path(log: Dataset) -> None:
-    """Not even by the undirected noise and the scripts that err."""
-    kept = np.flatnonzero(log.columns["set"][log.episode_start[:-1]] != "B")
-    proof = certify(log.take_episodes(kept))
-    assert proof.never_shown.holds
-    assert proof.stitched.episodes == ()
-
-
 def test_a_log_is_the_same_however_many_processes_make_it() -> None:
     recipe = dataclasses.replace(RECIPE, episodes=60)
     one, two = (build(collect(recipe, workers=workers)).fingerprint for workers in (1, 2))
@@ -126,6 +192,8 @@ def test_pictures_are_of_the_same_episodes(tmp_path: Path) -> None:
     state = build(collect(dataclasses.replace(recipe, observation="state"), workers=1))
     np.testing.assert_array_equal(data.observation["hand"], state.observation[:, :5])
     assert data.observation["image"].shape[1:] == (64, 64, 3)
+    assert proof.never_shown == certify(state).never_shown
+    assert proof.success == certify(state).success
     assert told[-1] == (20, 20)
     kept = json.loads((tmp_path / "log" / "certificate.json").read_text())
     assert kept["never_shown"] == proof.never_shown.to_json()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suture.envs.composite.certificate import STEPS, never_shown, stitched
+from suture.envs.composite.certificate import STEPS, Stitched, never_shown, stitched
 from suture.envs.composite.twin import SETS, Twin, front
 from suture.envs.finite import optimal
 from suture.errors import ConfigError
@@ -26,7 +26,12 @@ def columns(twin: Twin, **options: object) -> dict[str, np.ndarray]:
         "episode": np.asarray(log.episode), "here": here, "there": there, "reward": np.asarray(log.reward),
         "action": np.asarray(log.action),
         "before": twin.stage(here), "after": twin.stage(there),
+        "start": (np.diff(np.asarray(log.episode), prepend=-1) > 0) & (twin.stage(here) == 0),
     }  # fmt: skip
+
+
+def joined(log: dict[str, np.ndarray]) -> Stitched:
+    return stitched(*(log[name] for name in ("episode", "here", "there", "start", "reward")))
 
 
 def test_no_episode_shows_more_than_its_part_and_all_together_hold_the_whole() -> None:
@@ -35,18 +40,53 @@ def test_no_episode_shows_more_than_its_part_and_all_together_hold_the_whole() -
     assert scan.holds
     assert scan.longest == 2, "the task's own episodes show the last two steps"
     assert log["reward"].sum() > 20
-    path = stitched(log["episode"], log["here"], log["there"], TWIN.state(np.arange(4), 0), log["reward"])
+    path = joined(log)
     assert path.holds
     assert path.length >= len(STEPS) * TWIN.length
+    assert path.joins == 3, "each set once"
+    assert path.starts == 100
+    assert path.share > 0.95
 
 
 @pytest.mark.parametrize("missing", ["A", "B", "C", "task"])
 def test_without_one_set_there_is_no_path(missing: str) -> None:
     sets = tuple(name for name in SETS if name != missing)
     log = columns(TWIN, episodes=300, sets=sets)
-    path = stitched(log["episode"], log["here"], log["there"], TWIN.state(np.arange(4), 0), log["reward"])
+    path = joined(log)
     assert path.episodes == ()
+    assert path.share == 0
     assert not path.holds
+
+
+def test_the_share_of_starts_with_a_path_is_the_overlap() -> None:
+    log = columns(TWIN, episodes=800, overlap=0.5)
+    context = log["here"][log["start"]] // (len(STEPS) * TWIN.length)
+    assert joined(log).share == (context < 2).mean()
+
+
+@pytest.mark.parametrize(
+    ("rows", "length", "episodes"),
+    [
+        ([(0, 0, 1), (0, 1, 2), (1, 2, 9)], 3, (0, 1)),
+        ([(0, 0, 1), (0, 1, 2), (0, 2, 1), (1, 1, 9)], 2, (0, 1)),
+        ([(0, 0, 1), (1, 1, 2), (2, 2, 3), (3, 1, 2), (3, 2, 4), (3, 4, 9)], 4, (0, 3)),
+        ([(0, 0, 1), (0, 1, 3), (1, 2, 9)], 0, ()),
+        ([(0, 0, 1), (0, 5, 2), (1, 2, 9)], 0, ()),
+        ([(0, 0, 1), (0, 1, -1), (1, 2, 2)], 0, ()),
+        ([(0, 0, 5), (1, 1, 2), (1, 2, 5), (1, 5, 1), (2, 2, 9)], 0, ()),
+    ],
+    ids=["joined", "soonest", "fewest", "no cell in common", "torn", "nothing follows", "joins itself"],
+)
+def test_paths_by_hand(rows: list[tuple[int, int, int]], length: int, episodes: tuple[int, ...]) -> None:
+    """(episode, cell before, cell after), from the first row, a start, to the last, which is rewarded.
+
+    A path stays in its episode, or joins another one at a cell of both.
+    """
+    episode, here, there = map(np.array, zip(*rows, strict=True))
+    number = np.arange(len(rows))
+    found = stitched(episode, here, there, number == 0, (number == number[-1]) * 1.0)
+    assert (found.length, found.joins, found.episodes) == (length, max(0, len(episodes) - 1), episodes)
+    assert found.share == bool(episodes)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +109,16 @@ def test_the_scan_finds_what_leaks(
     scan = never_shown(episode, before, np.r_[3, after[1:]], rewards)
     assert scan.episodes == 2
     assert {name: getattr(scan, name) for name in expected} == expected
+
+
+def test_a_step_that_is_another_set_s_is_a_leak() -> None:
+    """By hand: C shows its own step; noise shows it twice and A opens the drawer."""
+    episode, before = np.array([0, 1, 2, 3, 3]), np.array([2, 2, 2, 0, 1])
+    sets = np.array(["C", "noise", "noise", "A", "A"])
+    scan = never_shown(episode, before, before + 1, np.zeros(5), sets)
+    assert scan.leaks == {"noise: take the key": 2, "A: open the drawer": 1}
+    assert not scan.holds
+    assert never_shown(episode[:1], before[:1], before[:1] + 1, np.zeros(1), sets[:1]).holds
 
 
 def test_the_best_policy_does_the_steps_in_their_order() -> None:

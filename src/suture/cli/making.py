@@ -3,12 +3,16 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from suture.cli.options import arg
 from suture.errors import ConfigError
+
+if TYPE_CHECKING:
+    from suture.envs.composite.certify import Certificate
+    from suture.envs.composite.collect import Recipe
 
 Task = Annotated[tyro.conf.Positional[Literal["composite"]], arg("the five-step task")]
 NewFolder = Annotated[tyro.conf.Positional[Path], arg("a new folder", metavar="OUT")]
@@ -37,54 +41,65 @@ class MakeOptions:
 Options = tyro.conf.OmitArgPrefixes[MakeOptions]
 
 
-def make(task: Task, out: NewFolder, recipe: Options = MakeOptions()) -> int:
+def make(task: Task, out: NewFolder, options: Options = MakeOptions()) -> int:
     """Record a task in pieces that no episode shows together, with proof; needs mujoco."""
-    data, proof = _made(out, recipe)
-    for line in _told((data, proof), out):
-        print(line)
-    return 0 if proof.never_shown.holds else 1
-
-
-def _made(out: Path, options: MakeOptions) -> Any:
-    """The dataset and its certificate, with a bar while they are made."""
     from rich.console import Console
     from rich.progress import Progress
 
     from suture.envs.composite import collect
 
-    unknown = set(options.without) - set(collect.SETS)
-    if unknown:
-        raise ConfigError(
-            f"--without must name one of {', '.join(collect.SETS)}, found {', '.join(sorted(unknown))}."
-        )
-    sets = tuple(name for name in collect.SETS if name not in options.without)
-    recipe = collect.Recipe(
-        episodes=options.episodes, overlap=options.overlap, observation=options.observation,
-        seed=options.seed, sets=sets, labels=options.labels,
-    )  # fmt: skip
-    console = Console(stderr=True)
+    recipe, console = _recipe(options), Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         number = bar.add_task("episodes", total=None)
-        return collect.make(
+        data, proof = collect.make(
             recipe, out, workers=options.workers,
             progress=lambda made, total: bar.update(number, completed=made, total=total),
         )  # fmt: skip
+    print(f"{out}: {len(data):,} transitions in {data.episodes:,} episodes.")
+    for line in _told(proof):
+        print(line)
+    return 0 if proof.never_shown.holds else 1
 
 
-def _told(made: Any, out: Path) -> Iterator[str]:
-    """What was written, and what the certificates say."""
-    data, proof = made
+def _recipe(options: MakeOptions) -> "Recipe":
+    from suture.envs.composite.collect import SETS, Recipe
+
+    if unknown := set(options.without) - set(SETS):
+        raise ConfigError(
+            f"--without must name one of {', '.join(SETS)}, found {', '.join(sorted(unknown))}."
+        )
+    return Recipe(
+        episodes=options.episodes, overlap=options.overlap, observation=options.observation,
+        seed=options.seed, sets=tuple(name for name in SETS if name not in options.without),
+        labels=options.labels,
+    )  # fmt: skip
+
+
+def _told(proof: "Certificate") -> Iterator[str]:
+    """What the certificates say."""
     never, path = proof.never_shown, proof.stitched
-    yield f"{out}: {len(data):,} transitions in {data.episodes:,} episodes."
     yield "Scripts reach their end in " + ", ".join(f"{k} {v:.0%}" for k, v in proof.success.items()) + "."
     yield (
         f"Never shown: {'holds' if never.holds else 'BROKEN'}. No episode does more than {never.longest} of "
-        f"5 steps; {never.apart} do steps that are not neighbours, {never.early} rewarded ones start early."
+        f"5 steps; {never.apart} do steps that are not neighbours, {never.early} rewarded ones start early; "
+        f"steps that are another set's: {', '.join(f'{k} ({v})' for k, v in never.leaks.items()) or 'none'}."
     )
-    if path.episodes:
+    if not path.episodes:
         yield (
-            f"Stitch: {'holds' if path.holds else 'too few episodes'}. {path.length} transitions of "
-            f"{len(path.episodes)} episodes join start and reward: {', '.join(map(str, path.episodes))}."
+            "Stitch: there is no path from the start to the reward, in any number of episodes. (States meet "
+            "where all of their numbers do: with every set, that takes some 2,000 episodes.)"
         )
-    else:
-        yield "Stitch: there is no path from the start to the reward, in any number of episodes."
+        return
+    yield (
+        f"Stitch: {'holds' if path.holds else 'too few episodes'}. {path.length} transitions of "
+        f"{len(path.episodes)} episodes join start and reward: {', '.join(map(str, path.episodes))}. "
+        f"{path.share:.1%} of {path.starts:,} starts have a path."
+    )
+    kept = {name: share for name, share in proof.without.items() if share}
+    yield (
+        "Needed: every skill; without one there is no path."
+        if not kept
+        else "Needed: BROKEN. Starts that have a path without a set: "
+        + ", ".join(f"{name} {share:.1%}" for name, share in kept.items())
+        + "."
+    )

@@ -1,11 +1,11 @@
 """What proves that a log never shows the whole task, and that its pieces can be joined.
 
 A stage is how many of the five steps are done: 0 (the block is in the way) to 5 (outside). Both scans read
-every transition; stages and cells are what the generator wrote beside each row.
+every transition.
 """
 
 import dataclasses
-from collections import deque
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from suture.spaces import Array
 STEPS = ("move the block", "open the drawer", "take the key", "unlock the door", "leave")
 TASK = 3
 """The stage from which the task's own data starts: the key is in the hand."""
+SKILLS = {"A": (0, 1), "B": (1, 2), "C": (2, 3), "task": (TASK, len(STEPS))}
+"""The stage at which a skill's episodes start, and that which they are to reach. Other sets reach nothing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,17 +25,20 @@ class NeverShown:
 
     longest: most steps that one episode completes.   apart: episodes that complete steps which are not
     neighbours.   early: rewarded episodes that start before the task's own stage.
+    leaks: episodes that complete a step which is not their set's, by set and step ("noise: take the key").
     """
 
     episodes: int
     longest: int
     apart: int
     early: int
+    leaks: dict[str, int]
 
     @property
     def holds(self) -> bool:
-        """No episode shows more than two neighbouring steps, and no reward follows from an early start."""
-        return self.longest <= 2 and self.apart == 0 and self.early == 0
+        """No episode shows more than two neighbouring steps, no reward follows from an early start, and no
+        set shows another's step."""
+        return self.longest <= 2 and not (self.apart or self.early or self.leaks)
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "holds": self.holds}
@@ -41,13 +46,18 @@ class NeverShown:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stitched:
-    """A path from the first stage to the reward, and the episodes that its transitions come from.
+    """Paths from starts of the whole task to the reward, and that with the fewest joins.
 
-    episodes: in the order of the path, without repetition; empty where there is no path.
+    starts: of the whole task, in the log.   share: of them from which there is a path; 0 where none starts.
+    length: transitions of the path.   joins: where it goes on in another episode.
+    episodes: that its transitions come from, in its order, without repetition; empty where there is no path.
     """
 
-    length: int
-    episodes: tuple[int, ...]
+    starts: int
+    share: float
+    length: int = 0
+    joins: int = 0
+    episodes: tuple[int, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -58,10 +68,17 @@ class Stitched:
         return {**dataclasses.asdict(self), "holds": self.holds}
 
 
-def never_shown(episode: Array, before: Array, after: Array, reward: Array) -> NeverShown:
-    """Scan a log.   episode, before and after (stages), reward: of each transition, (N,), in order."""
+def never_shown(
+    episode: Array, before: Array, after: Array, reward: Array, sets: Array | None = None
+) -> NeverShown:
+    """Scan a log.
+
+    episode, before and after (stages), reward: of each transition, (N,), in order.
+    sets: the set of each transition, (N,), to tell which steps are another's.
+    """
     starts = np.flatnonzero(np.r_[True, episode[1:] != episode[:-1]])
     longest = apart = early = 0
+    leaks = Counter[str]()
     for rows in np.split(np.arange(len(episode)), starts[1:]):
         done = {
             step
@@ -71,35 +88,68 @@ def never_shown(episode: Array, before: Array, after: Array, reward: Array) -> N
         longest = max(longest, len(done))
         apart += bool(done) and max(done) - min(done) + 1 > len(done)
         early += bool((reward[rows] > 0).any() and before[rows[0]] < TASK)
-    return NeverShown(episodes=len(starts), longest=longest, apart=apart, early=early)
+        if sets is not None:
+            name = str(sets[rows[0]])
+            leaks.update(f"{name}: {STEPS[step]}" for step in done - set(range(*SKILLS.get(name, (0, 0)))))
+    return NeverShown(episodes=len(starts), longest=longest, apart=apart, early=early, leaks=dict(leaks))
 
 
 def stitched(episode: Array, here: Array, there: Array, start: Array, reward: Array) -> Stitched:
-    """The shortest path over logged transitions from a starting cell to a rewarded transition.
+    """Whether logged transitions lead from starts of the whole task to a rewarded transition.
 
-    here, there: the cell before and after each transition, (N,) whole numbers; two episodes can be joined
-    where they share a cell.   start: cells of the whole task's start, (n,).   reward: (N,).
+    A path goes on within its episode, or joins another episode at a state of the same cell.
+    here, there: the cell before and after each transition, (N,) whole numbers; -1: nothing follows.
+    start: which transitions are the first of a start of the whole task, (N,).   reward: (N,).
     """
-    leaving: dict[int, list[int]] = {}
-    for row, cell in enumerate(here.tolist()):
-        leaving.setdefault(cell, []).append(row)
-    came: dict[int, int] = {}
-    reached, waiting = set(start.tolist()), deque(start.tolist())
-    while waiting:
-        for row in leaving.pop(waiting.popleft(), []):
-            if reward[row] > 0:
-                return _path(row, came, here, episode)
-            following = int(there[row])
-            if following not in reached:
-                reached.add(following)
-                came[following] = row
-                waiting.append(following)
-    return Stitched(length=0, episodes=())
+    if not start.any():
+        return Stitched(starts=0, share=0.0)
+    joins, last = _joins(episode, here, there, reward)
+    found = joins[start]
+    if not (found >= 0).any():
+        return Stitched(starts=len(found), share=0.0)
+    fewest = found[found >= 0].min()
+    row = int(np.flatnonzero(start & (joins == fewest))[0])
+    rows = _path(row, joins, last, episode, here, there, reward)
+    return Stitched(
+        starts=len(found), share=float((found >= 0).mean()), length=len(rows), joins=int(fewest),
+        episodes=tuple(dict.fromkeys(episode[rows].tolist())),
+    )  # fmt: skip
 
 
-def _path(row: int, came: dict[int, int], here: Array, episode: Array) -> Stitched:
-    rows = [row]
-    while (cell := int(here[rows[-1]])) in came:
-        rows.append(came[cell])
-    sources = [int(episode[one]) for one in reversed(rows)]
-    return Stitched(length=len(rows), episodes=tuple(dict.fromkeys(sources)))
+def _joins(episode: Array, here: Array, there: Array, reward: Array) -> tuple[Array, Array]:
+    """The fewest joins on a path from before each transition to the reward, (N,), -1: there is no path; and
+    the last transition that follows it without one."""
+    follows = (episode[1:] == episode[:-1]) & (there[:-1] == here[1:])
+    ends = np.flatnonzero(np.r_[~follows, True])
+    last = ends[np.searchsorted(ends, np.arange(len(episode)))]
+    joins, goal, number = np.full(len(episode), -1), reward > 0, 0
+    while True:
+        before = np.r_[0, np.cumsum(goal)]
+        reached = (joins < 0) & (before[last + 1] > before[:-1])
+        if not reached.any():
+            return joins, last
+        joins[reached] = number
+        number, known = number + 1, joins >= 0
+        # A cell can be joined from an episode if another one, the first or the last of its, goes on from it.
+        first_of, last_of = np.full((2, max(here.max(), there.max()) + 1), [[episode.max() + 1], [-1]])
+        np.minimum.at(first_of, here[known], episode[known])
+        np.maximum.at(last_of, here[known], episode[known])
+        other = (first_of[there] < episode) | (last_of[there] > episode)
+        goal = (there >= 0) & other
+
+
+def _path(
+    row: int, joins: Array, last: Array, episode: Array, here: Array, there: Array, reward: Array
+) -> list[int]:
+    """The transitions from one on to the reward, joining whenever that leaves fewer joins."""
+    rows = list[int]()
+    for left in range(joins[row], -1, -1):
+        for one in range(row, last[row] + 1):
+            rows.append(one)
+            if left == 0 and reward[one] > 0:
+                break
+            fewer = (here == there[one]) & (joins == left - 1) & (episode != episode[one])
+            if left > 0 and fewer.any():
+                row = int(np.flatnonzero(fewer)[0])
+                break
+    return rows

@@ -22,11 +22,12 @@ from suture.data.dataset import Dataset
 from suture.data.formats import native
 from suture.data.log import Log
 from suture.envs.composite import layout, starts
-from suture.envs.composite.certificate import STEPS, TASK, NeverShown, Stitched, never_shown, stitched
-from suture.envs.composite.env import PIXELS, STATE, Observation, View, command_of
-from suture.envs.composite.layout import DOOR, DRAWER
+from suture.envs.composite.certificate import SKILLS, STEPS
+from suture.envs.composite.certify import Certificate, certify
+from suture.envs.composite.env import PIXELS, Observation, View, command_of, state_of
 from suture.envs.composite.scene import Scene
 from suture.envs.composite.scripts import Drift, Script, Tries, habit
+from suture.envs.composite.states import STATE
 from suture.envs.make import advice
 from suture.errors import ConfigError
 from suture.spaces import Array, Box, Dict, Space
@@ -36,15 +37,10 @@ Labels: TypeAlias = Literal["none", "true"]
 SETS = ("A", "B", "C", "task", "blocked", "noise")
 SHARES = {"A": 0.2, "B": 0.2, "C": 0.2, "task": 0.2, "blocked": 0.1, "noise": 0.1}
 """Which part of the episodes each set is."""
-SKILLS = {"A": (0, 1), "B": (1, 2), "C": (2, 3), "task": (TASK, len(STEPS))}
-"""The stage at which a skill's episodes start, and that which they are to reach."""
 LIMITS = {"A": 36, "B": 32, "C": 26, "task": 44, "blocked": 20, "noise": 25}
 """Steps after which an episode is cut."""
 BATCH = 20
 """Episodes that a process makes at once."""
-THIRDS, CELL = 3, 0.05
-"""Cells in which episodes are joined: thirds of drawer's and doorway's ranges; metres of the hand's place."""
-HELD = (None, "block", "handle", "key")
 Progress: TypeAlias = Callable[[int, int], None]
 
 
@@ -88,29 +84,8 @@ class Recipe:
         return {name: max(1, round(SHARES[name] * self.episodes)) for name in wanted}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Certificate:
-    """What the log shows of the whole task.   success: share of each skill's episodes that reach its end."""
-
-    never_shown: NeverShown
-    stitched: Stitched
-    success: dict[str, float]
-    fingerprint: str
-
-    @property
-    def holds(self) -> bool:
-        return self.never_shown.holds and self.stitched.holds
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON-able values, with both verdicts."""
-        return {
-            "holds": self.holds, "never_shown": self.never_shown.to_json(),
-            "stitched": self.stitched.to_json(), "success": self.success, "fingerprint": self.fingerprint,
-        }  # fmt: skip
-
-
 def episode_of(view: View, name: str, number: int, recipe: Recipe) -> dict[str, Any]:
-    """Play an episode of a set: observations, stages and cells (T + 1), actions and rewards (T)."""
+    """Play an episode of a set: observations, states and stages (T + 1), actions (T)."""
     generator = np.random.default_rng(
         np.random.SeedSequence(recipe.seed, spawn_key=(SETS.index(name), number))
     )
@@ -122,7 +97,7 @@ def episode_of(view: View, name: str, number: int, recipe: Recipe) -> dict[str, 
         view.reset()
     actors = _actors(name, generator)
     rest, stages, seen, acted = int(generator.integers(2, 7)), [scene.stage], [view.see()], list[Array]()
-    cells = [_cell(scene)]
+    states = [state_of(scene)]
     for _ in range(LIMITS[name]):
         actor = actors[min(max(scene.stage - first, 0), len(actors) - 1)]
         action = actor.act(scene)
@@ -133,13 +108,13 @@ def episode_of(view: View, name: str, number: int, recipe: Recipe) -> dict[str, 
         acted.append(action)
         seen.append(view.see())
         stages.append(stage)
-        cells.append(_cell(scene))
+        states.append(state_of(scene))
         rest -= stage == wanted or actor.given_up
         if stage < first or stage == len(STEPS) or not rest:
             break
     return {
         "seen": seen, "action": np.array(acted, np.float32).reshape(-1, 8),
-        "stage": np.array(stages), "cell": np.array(cells),
+        "stage": np.array(stages), "state": np.array(states),
     }  # fmt: skip
 
 
@@ -152,20 +127,6 @@ def _actors(name: str, generator: np.random.Generator) -> list[Any]:
         return [Tries(manner, generator)]
     first, last = SKILLS[name]
     return [Script(step, manner, generator) for step in range(first, last)]
-
-
-def _cell(scene: Scene) -> int:
-    """The cell of a scene, in which episodes count as meeting."""
-    places = [
-        (scene.drawer_y - DRAWER[0]) / (DRAWER[1] - DRAWER[0]) * THIRDS,
-        (scene.door_x - DOOR[0]) / (DOOR[1] - DOOR[0]) * THIRDS,
-    ]
-    hand = (scene.hand.position + 0.35) / CELL
-    digits = [*(min(int(place), THIRDS - 1) for place in places), *(int(one) for one in hand.tolist())]
-    cell = scene.stage * len(HELD) + HELD.index(scene.held)
-    for digit in digits:
-        cell = cell * 16 + digit
-    return cell
 
 
 @functools.cache
@@ -189,7 +150,7 @@ def _batch(name: str, first: int, last: int, recipe: Recipe) -> dict[str, Any]:
             "observation": spaces.map_arrays(lambda array: array[:-1], seen),
             "next_observation": spaces.map_arrays(lambda array: array[1:], seen),
             "action": one["action"], "stage": stage[:-1], "next_stage": stage[1:],
-            "cell": one["cell"][:-1], "next_cell": one["cell"][1:],
+            "state": one["state"][:-1], "next_state": one["state"][1:],
             "terminal": terminal, "reward": rewarded.astype(np.float32),
         })  # fmt: skip
         numbers += [number] * len(stage[1:])
@@ -216,7 +177,8 @@ def collect(recipe: Recipe, *, workers: int | None = None, progress: Progress | 
 
     workers: processes; default: one for each core, and this one alone for a short log.
     progress: is told how many episodes of how many are made.
-    The columns `set`, `stage`, `next_stage`, `cell`, `next_cell` are those that the certificates read.
+    The columns `set`, `stage` and `next_stage` go with it, for choosing parts; beside pictures, so do the
+    states (`state`, `next_state`, each (N, 16)), from which certificates are read.
     """
     jobs = [
         (name, first, min(first + BATCH, count))
@@ -237,6 +199,7 @@ def collect(recipe: Recipe, *, workers: int | None = None, progress: Progress | 
         np.stack([_codes(sets), columns["number"]]), axis=1, return_inverse=True
     )[1].ravel()  # fmt: skip
     last_row = np.r_[episode[1:] != episode[:-1], True]
+    beside = ["stage", "next_stage"] + (["state", "next_state"] if recipe.observation == "image" else [])
     return Log(
         source="suture make composite", layout="composite", episode=episode,
         observation=columns["observation"], next_observation=columns["next_observation"],
@@ -244,7 +207,7 @@ def collect(recipe: Recipe, *, workers: int | None = None, progress: Progress | 
         timeout=last_row & ~columns["terminal"], observation_space=space(recipe.observation),
         action_space=Box((8,), low=(-1.0,) * 8, high=(1.0,) * 8),
         names={"observation": STATE} if recipe.observation == "state" else {},
-        columns={"set": sets, **{key: columns[key] for key in ("stage", "next_stage", "cell", "next_cell")}},
+        columns={"set": sets, **{key: columns[key] for key in beside}},
     )  # fmt: skip
 
 
@@ -261,28 +224,6 @@ def _made(jobs: list[tuple[str, int, int]], recipe: Recipe, workers: int | None)
         return
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_batch, *zip(*jobs, strict=True), [recipe] * len(jobs))
-
-
-def certify(data: Dataset) -> Certificate:
-    """Both certificates and each skill's success, from what a log's rows say."""
-    rows, episode = data.columns, data.episode_index
-    reward = np.zeros(len(data)) if data.reward is None else np.asarray(data.reward)
-    before, after = np.asarray(rows["stage"]), np.asarray(rows["next_stage"])
-    cell, start = np.asarray(rows["cell"]), data.episode_start[:-1]
-    begins = start[before[start] == 0]
-    best = np.maximum.reduceat(after, start)
-    which = np.asarray(rows["set"])[start]
-    success = {
-        name: float((best[which == name] >= SKILLS[name][1]).mean())
-        for name in SKILLS
-        if (which == name).any()
-    }
-    return Certificate(
-        never_shown=never_shown(episode, before, after, reward),
-        stitched=stitched(episode, cell, np.asarray(rows["next_cell"]), cell[begins], reward),
-        success=success,
-        fingerprint=data.fingerprint,
-    )
 
 
 def make(

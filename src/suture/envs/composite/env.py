@@ -16,6 +16,7 @@ from suture.envs.composite import layout, starts
 from suture.envs.composite.certificate import STEPS
 from suture.envs.composite.layout import Layouts
 from suture.envs.composite.scene import Scene
+from suture.envs.composite.states import STATE
 from suture.errors import ConfigError
 from suture.spaces import Array, Tree
 
@@ -24,12 +25,6 @@ HORIZON = 100
 REACH = gripper.Reach()
 HOME = np.array([0.05, -0.02, 0.15])
 """Where an action whose last number is set takes the hand, whatever its displacement says."""
-STATE = (
-    "hand x", "hand y", "hand z", "hand yaw", "opening", "block x", "block y", "block z", "drawer",
-    "drawer y", "key x", "key y", "key z", "door x", "door", "unlocked",
-)  # fmt: skip
-"""The numbers of a state: metres, radians; the opening is half the distance between the fingers. `unlocked`
-is what the lamp over the lock shows: 0 or 1."""
 FLAGS = ("block_moved", "drawer_open", "key_taken", "door_unlocked", "outside")
 PIXELS, EYE, SIGHT, FIELD = 64, (0.0, -0.62, 0.60), (0.02, 0.03, 0.03), 41.0
 Observation: TypeAlias = Literal["state", "image"]

@@ -129,7 +129,7 @@ class Script:
         if scene.held != "block":
             return self.grasp(scene, scene.block + UP * 0.008)
         if not len(self._drop):
-            self._drop = starts.away(scene, self.generator)
+            self._drop = self.generator.uniform(*starts.CLEAR)
         here = scene.hand.position
         if np.hypot(*(self._drop - here[:2])) > NEAR:
             return over(here, np.array([*self._drop, CARRY])), 1

@@ -13,6 +13,7 @@ import pytest
 
 from suture.algorithms.table import ALGORITHMS
 from suture.config import OWN, bounds_of, fields_of, types_of
+from suture.online.settings import Online, Rounds
 from suture.training.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -172,7 +173,9 @@ def test_algorithms_do_not_know_why_an_episode_ended() -> None:
     assert not found, f"terminations are settled in data/build.py and arrive as Batch.discount: {found}"
 
 
-@pytest.mark.parametrize("kind", [*ALGORITHMS.values(), Settings], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [*ALGORITHMS.values(), Settings, Online, Rounds], ids=lambda kind: kind.__name__
+)
 def test_every_field_says_what_it_is_and_where_it_comes_from(kind: type) -> None:
     """What `--help` shows: a meaning, a unit where something is counted, and a paper or "own choice".
 

@@ -18,6 +18,7 @@ LAYERS = (
     {"suture", "__main__"},
     {"cli", "demo"},
     {"report", "serve", "fleet", "testing"},
+    {"online"},
     {"evaluation"},
     {"training"},
     {"algorithms", "diagnosis", "theory"},

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from suture.diagnosis.diagnose import diagnose
     from suture.evaluation.evaluate import evaluate
     from suture.evaluation.ope.estimate import estimate
+    from suture.online.finetune import finetune
+    from suture.online.loop import loop
+    from suture.online.settings import Online, Rounds
     from suture.training.outcome import Outcome
     from suture.training.run import Run, open_run
     from suture.training.settings import Settings
@@ -66,10 +69,12 @@ __all__ = [
     "CalQL",
     "Dataset",
     "FilteredBC",
+    "Online",
     "Outcome",
     "QTOpt",
     "ReBRAC",
     "Reading",
+    "Rounds",
     "Run",
     "Settings",
     "Sweep",
@@ -77,7 +82,9 @@ __all__ = [
     "diagnose",
     "estimate",
     "evaluate",
+    "finetune",
     "load",
+    "loop",
     "open_run",
     "preset",
     "train",
@@ -109,6 +116,9 @@ _HOMES = {
     "diagnosis.diagnose": ("diagnose",),
     "evaluation.evaluate": ("evaluate",),
     "evaluation.ope.estimate": ("estimate",),
+    "online.finetune": ("finetune",),
+    "online.loop": ("loop",),
+    "online.settings": ("Online", "Rounds"),
     "training.outcome": ("Outcome",),
     "training.run": ("Run", "open_run"),
     "training.settings": ("Settings",),

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C in `suture train`, from the command's first moment to its last.
+"""SIGTERM and Ctrl-C in `suture train`, `finetune` and `loop`, from the command's first moment to its last.
 
 Before there is a run they end the process where it stands: nothing was begun. While a run is under way they
 are noted, and the loop ends at its next chunk with a checkpoint. After that they have nothing left to stop.
@@ -18,11 +18,11 @@ AFTERWARDS = {signal.SIGTERM: signal.SIG_IGN, signal.SIGINT: signal.SIG_DFL}
 
 
 def heed(arguments: Sequence[str]) -> None:
-    """From now on SIGTERM and Ctrl-C end `suture train` at once with exit code 75, until there is a run.
+    """From now on SIGTERM and Ctrl-C end what trains at once with exit code 75, until there is a run.
 
     arguments: of the command line; other commands keep Python's ways. Does nothing outside the main thread.
     """
-    if arguments[:1] == ["train"] and _in_main_thread():
+    if arguments[:1] in (["train"], ["finetune"], ["loop"]) and _in_main_thread():
         for number in NUMBERS:
             signal.signal(number, _leave)
 

@@ -1,7 +1,8 @@
 """The `suture` command. Each function parses nothing, computes nothing: it calls the API and prints.
 
 With --json, a command that fails prints {"error": {"type", "message", "exit_code", ...}}, beside the message.
-Exit codes: 0 done; 1 error; 2 refused input; 3 training ended NON_FINITE or DIVERGED; 75 pre-empted.
+Exit codes: 0 done; 1 error; 2 refused input; 3 training ended NON_FINITE or DIVERGED; 4 fine-tuning fell
+below its bound; 75 pre-empted.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from suture import __version__, signals
 from suture.cli.evaluation import evaluate
 from suture.cli.inspecting import inspect
 from suture.cli.making import make
+from suture.cli.online import finetune, loop
 from suture.cli.options import (
     REGISTRY,
     DataPath,
@@ -150,8 +152,9 @@ def _train(kind: Any, chosen: Any) -> int:
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
-    "inspect": inspect, "convert": convert, "train": train, "evaluate": evaluate,
-    "overestimation": overestimation, "theory": theory, "report": report, "make": make, "demo": demo,
+    "inspect": inspect, "convert": convert, "train": train, "evaluate": evaluate, "finetune": finetune,
+    "loop": loop, "overestimation": overestimation, "theory": theory, "report": report, "make": make,
+    "demo": demo,
 }  # fmt: skip
 
 
@@ -165,8 +168,8 @@ def run(arguments: list[str]) -> int:
     if arguments[0] not in COMMANDS:
         raise ConfigError(f"There is no command {arguments[0]!r}.{nearest(arguments[0], COMMANDS)}")
     command, arguments = COMMANDS[arguments[0]], prepared(arguments)
-    if command is train:
-        return train(arguments[1:])
+    if command in (train, finetune, loop):
+        return command(arguments[1:])
     return tyro.cli(command, prog=f"suture {arguments[0]}", args=arguments[1:], registry=REGISTRY)
 
 

@@ -96,10 +96,12 @@ def show(renderable: Any) -> None:
     Console(highlight=False).print(renderable)
 
 
-def options_of(kind: type) -> type:
-    """A dataclass with the fields of a configuration class, explained for `--help`."""
+def options_of(kind: type, only: Sequence[str] = ()) -> type:
+    """A dataclass with the fields of a configuration class (or some), explained for `--help`."""
     kinds, made = types_of(kind), list[Any]()
     for name, field in fields_of(kind).items():
+        if only and name not in only:
+            continue
         option = Annotated[_option_type(kinds[name]), arg(_explain(field))]
         made.append((name, option, dataclasses.field(default=field.default)))
     return dataclasses.make_dataclass(kind.__name__, made, frozen=True)

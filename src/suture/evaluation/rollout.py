@@ -8,7 +8,7 @@ the result does not depend on how many environments run at once.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import gymnasium
 import numpy as np
@@ -45,6 +45,22 @@ class Worth:
         return self.discount**step * (self.scale * reward + self.shift)
 
 
+class Step(NamedTuple):
+    """One step of the slots that play, (slots, ...) each; actions as the environment got them.
+
+    member, episode: what each slot plays.   following: the observation after the step, also where it ends.
+    """
+
+    member: Array
+    episode: Array
+    observation: Tree
+    action: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    following: Tree
+
+
 PARALLEL = 32
 """Environments at once, over all members, where the caller does not say."""
 LONGEST = 1_000_000
@@ -53,16 +69,18 @@ LONGEST = 1_000_000
 
 def rollout(
     act: Act,
-    environment: str | Make,
+    environment: str | Make | Vector,
     *,
     episodes: int,
     seed: int,
+    first: int = 0,
     environments: int | None = None,
     members: int = 1,
     chunk: int = 1,
     worth: Worth | None = None,
     expected: tuple[Space, Space] | None = None,
     processes: bool = False,
+    record: Callable[[Step], None] | None = None,
 ) -> Evaluation:
     """Play `episodes` episodes with each of `members` policies at once.
 
@@ -70,10 +88,12 @@ def rollout(
         Choices of a Discrete observation space arrive as integers: encoding them is the policy's affair.
     chunk: where more than 1, actions are (members, n, chunk, ...), played one after the other.
     environment: a Gymnasium id, with the module that registers it where needed ("module:Id-v0"), or a
-        function that makes one.   environments: n, how many run at once for each member.
+        function that makes one; or what `make_vector` made, which is left open.
+    first: the number of the first episode.   environments: n, how many run at once for each member.
     worth: also sum up what critics estimate: discounted and scaled rewards, over their horizon.
     expected: the observation and action space that the policy was trained for; others are refused.
     processes: one process for each environment, for environments that are slow to step.
+    record: called after every step.
 
     Continuous actions outside the environment's bounds are clipped and counted (`Evaluation.clipped`).
     Raises ConfigError for an unknown environment, RunMismatch where spaces do not fit, SutureError where
@@ -89,16 +109,21 @@ def rollout(
     limit = min(episodes, environments or max(1, PARALLEL // members))
     slots = -(-episodes // -(-episodes // limit))  # no more than the number of rounds needs
     steps = None if worth is None else worth.steps
-    vector = make_vector(environment, members * slots, processes=processes, steps=steps)
+    given = environment if isinstance(environment, gymnasium.vector.VectorEnv) else None
+    vector = given or make_vector(
+        cast("str | Make", environment), members * slots, processes=processes, steps=steps
+    )
     try:
         if expected is not None:
-            _check_fit(vector, expected)
-        return _Play(act, vector, members, episodes, seed, chunk, worth).run()
+            require_fit(vector, expected)
+        return _Play(act, vector, members, episodes, seed, chunk, worth, first, record).run()
     finally:
-        vector.close()
+        if given is None:
+            vector.close()
 
 
-def _check_fit(vector: Vector, expected: tuple[Space, Space]) -> None:
+def require_fit(vector: Vector, expected: tuple[Space, Space]) -> None:
+    """Refuse (`RunMismatch`) an environment whose observations or actions are others than expected."""
     offered = space_from(vector.single_observation_space), space_from(vector.single_action_space)
     for name, ours, theirs in zip(("observations", "actions"), expected, offered, strict=True):
         if not fits(ours, theirs):
@@ -127,7 +152,10 @@ class _Play:
         seed: int,
         chunk: int,
         worth: Worth | None,
+        first: int,
+        record: Callable[[Step], None] | None,
     ):
+        self.first, self.record = first, record
         slots = vector.num_envs // members
         self.chunk, self.plan = chunk, np.zeros((vector.num_envs, chunk))
         self.played = np.full(vector.num_envs, chunk)  # of each slot's plan
@@ -147,9 +175,16 @@ class _Play:
         observation = self._reset(np.ones(len(self.episode), bool))
         while len(playing := np.flatnonzero(self.episode < self.episodes)):
             action = self._action(observation, playing)
+            before = self._chosen(observation, playing)
             observation, reward, terminated, truncated, info = self.vector.step(action)
             self._record(playing, np.asarray(reward, np.float64), info)
             ended = np.asarray(terminated | truncated)
+            if self.record is not None:
+                self.record(Step(
+                    self.member[playing], self.first + self.episode[playing], before, action[playing],
+                    np.asarray(reward)[playing], np.asarray(terminated)[playing],
+                    np.asarray(truncated)[playing], self._chosen(observation, playing),
+                ))  # fmt: skip
             if ended.any():
                 observation = self._restart(ended)
         return Evaluation(
@@ -163,11 +198,18 @@ class _Play:
             clipped=self.clipped / self.lengths.sum(axis=1),
         )
 
+    def _chosen(self, observation: Any, playing: Array) -> Any:
+        """The observations of some slots, copied, where steps are recorded."""
+        if self.record is None:
+            return None
+        return spaces.map_arrays(lambda array: array[playing], _plain(observation))
+
     def _reset(self, slots: Array) -> Any:
         """Start the episodes of the given slots (a mask), each from (seed, episode) alone."""
         seeds: list[int | None] = [None] * len(slots)
         for slot in np.flatnonzero(slots):
-            sequence = np.random.SeedSequence(self.seed, spawn_key=(int(self.episode[slot]),))
+            number = self.first + int(self.episode[slot])
+            sequence = np.random.SeedSequence(self.seed, spawn_key=(number,))
             seeds[slot] = int(sequence.generate_state(1)[0])
         reset = cast(Callable[..., tuple[Any, Any]], self.vector.reset)
         observation = reset(seed=seeds, options={"reset_mask": slots})[0]

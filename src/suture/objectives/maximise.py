@@ -159,3 +159,11 @@ class CrossEntropy(Maximiser):
             parts = jnp.split(best, ends[:-1], axis=-1)
             beliefs = [block.fit(part) for block, part in zip(self.blocks, parts, strict=True)]
         return best[0]
+
+    def anything(self, rows: int, key: Key) -> Float[Array, "rows dimensions"]:
+        """Actions as the search begins with, one for each row: they know nothing of its value."""
+        keys = jax.random.split(key, len(self.blocks))
+        parts = [
+            block.draw(block.start(1), k, rows)[:, 0] for block, k in zip(self.blocks, keys, strict=True)
+        ]
+        return jnp.concatenate(parts, axis=-1)

@@ -8,6 +8,7 @@ from suture.errors import SutureError
 from suture.evaluation.claims import Claim
 from suture.report.logs import log_story
 from suture.report.page import page
+from suture.report.rounds import loop_story
 from suture.report.runs import run_story
 from suture.report.story import Story
 from suture.storage import manifest
@@ -23,7 +24,7 @@ def make(
     title: str | None = None,
     first: Sequence[Story] = (),
 ) -> str:
-    """The page about run folders, logs, and folders of `suture overestimation`, as text.
+    """The page about run folders, logs, and folders of `suture loop` and `overestimation`, as text.
 
     first: stories of your own, that the page begins with.
     Claims of an over-estimation study are shown with every run.
@@ -34,7 +35,9 @@ def make(
     ]
     stories = list(first)
     for source in sources:
-        if (source / "config.json").is_file():
+        if (source / "loop.json").is_file():
+            stories.append(loop_story(source))
+        elif (source / "config.json").is_file():
             stories.append(run_story(source, _summary(source), claims))
         elif not (source / CLAIMS).is_file():
             stories.append(_log(source, schema, reading))

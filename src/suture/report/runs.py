@@ -9,6 +9,7 @@ import numpy as np
 from suture.evaluation.claims import Claim
 from suture.evaluation.kept import kept
 from suture.report.figures import curves, intervals
+from suture.report.finetuning import finetuning
 from suture.report.scores import setting_name
 from suture.report.story import (
     Answer,
@@ -46,6 +47,7 @@ def run_story(path: Path, summary: Mapping[str, Any] | None, claims: Sequence[Cl
         _next(run, evaluations, summary),
     ]
     sections = [_evaluations(evaluations)] if evaluations else []
+    sections += finetuning(run, path)
     sections.append(_curves(run, groups))
     if claims:
         sections.append(_overestimation(claims))

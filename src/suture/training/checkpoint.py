@@ -115,6 +115,13 @@ def retain(folder: Path, keep: int) -> None:
             atomic.remove_folder(folder_of(folder, step))
 
 
+def weights(folder: Path, step: int) -> dict[str, Any]:
+    """Step and SHA-256 of the state of one checkpoint, by its manifest."""
+    path = folder_of(folder, step) / "manifest.json"
+    header = manifest.object_of(manifest.read_json(path), str(path))
+    return {"step": step, "sha256": header["files"]["state.safetensors"]["sha256"]}
+
+
 def load_newest(folder: Path, template: State, identity: Identity) -> Checkpoint | None:
     """The newest whole checkpoint, or None where there is none at all.
 
@@ -167,6 +174,14 @@ def _load(path: Path, step: int, template: State, identity: Identity) -> tuple[S
         raise FormatError(" ".join(reasons))
     arrays = tensors.open_tensors(manifest.member(path, "state.safetensors"))
     return _restore(arrays, template, path), tuple(header.get("failures", ()))
+
+
+def fitted(state: State, template: State, source: Path) -> State:
+    """A copy of a state in the structure of another run's, whose static parts (schedules) may differ.
+
+    Raises `RunMismatch` where its arrays are others.   source: the run that it is of.
+    """
+    return _restore(_named(state), template, source)
 
 
 def _restore(arrays: dict[str, Any], template: State, path: Path) -> State:

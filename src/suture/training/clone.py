@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 from suture.algorithms.bc import BC
 from suture.errors import RunMismatch
-from suture.storage import manifest
 from suture.training import checkpoint
 from suture.training.outcome import Outcome
 from suture.training.program import State
@@ -37,13 +36,8 @@ class Clone:
 
     def identity(self) -> dict[str, Any]:
         """What `config.json` keeps: where it came from, and which weights they were."""
-        folder = checkpoint.folder_of(self.run.path / "checkpoints", self.run.newest.step)
-        header = manifest.object_of(manifest.read_json(folder / "manifest.json"), f"{folder} manifest")
-        return {
-            "path": str(self.run.path),
-            "step": self.run.newest.step,
-            "sha256": header["files"]["state.safetensors"]["sha256"],
-        }
+        weights = checkpoint.weights(self.run.path / "checkpoints", self.run.newest.step)
+        return {"path": str(self.run.path), **weights}
 
     def require_fit(self, recipe: Recipe) -> None:
         """Refuse a clone that sees or does something else than the run it is for, before that begins."""

@@ -10,8 +10,10 @@ from making.composite import one_place
 
 from suture.data.build import build
 from suture.data.dataset import Dataset
+from suture.data.formats import native
 from suture.envs.composite.layout import DRAWER, shown
 from suture.errors import ConfigError
+from suture.storage import atomic
 
 pytest.importorskip("mujoco", reason="mujoco is an extra")
 
@@ -200,6 +202,24 @@ def test_pictures_are_of_the_same_episodes(tmp_path: Path) -> None:
     assert kept["fingerprint"] == data.fingerprint
     with pytest.raises(ConfigError, match="never overwritten"):
         make(recipe, tmp_path / "log")
+
+
+def test_a_store_is_never_there_without_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every operation on the disk, at any of which a process may be killed."""
+    out, seen = tmp_path / "log", list[tuple[bool, bool]]()
+
+    def watch(*_: object) -> None:
+        seen.append((out.exists(), (out / "certificate.json").exists()))
+
+    monkeypatch.setattr(atomic, "watcher", watch)
+    data, proof = make(dataclasses.replace(RECIPE, episodes=12), out, workers=1)
+    seen.append((out.exists(), (out / "certificate.json").exists()))
+    assert set(seen) == {(False, False), (True, True)}
+    stored = native.open(out)
+    assert certify(stored) == proof
+    assert stored.fingerprint == data.fingerprint
 
 
 @pytest.mark.parametrize("wrong", [{"overlap": 1.5}, {"sets": ("A", "Z")}, {"episodes": 3}, {"seed": -1}])

@@ -42,8 +42,13 @@ def is_store(path: Path) -> bool:
     return isinstance(manifest, dict) and cast("dict[str, Any]", manifest).get("kind") == KIND
 
 
-def write(dataset: Dataset, out: Path, *, shard_bytes: int = SHARD_BYTES) -> None:
-    """Write a dataset as a new folder, whole or not at all. Raises `StorageError` where `out` exists."""
+def write(
+    dataset: Dataset, out: Path, *, beside: Mapping[str, bytes] | None = None, shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Write a dataset as a new folder, whole or not at all. Raises `StorageError` where `out` exists.
+
+    beside: further files of the folder, by name.
+    """
     shards: list[dict[str, Any]] = []
     files: dict[str, atomic.Content] = {
         _shard_name(number): _writer(part, _shard_name(number), shards)
@@ -54,7 +59,7 @@ def write(dataset: Dataset, out: Path, *, shard_bytes: int = SHARD_BYTES) -> Non
         file.write(_encode(_describe(dataset, shards)))
 
     atomic.make_folder(out.absolute().parent)
-    atomic.write_folder(out, {**files, MANIFEST: manifest}, point="dataset")
+    atomic.write_folder(out, {**files, **(beside or {}), MANIFEST: manifest}, point="dataset")
 
 
 def append(

@@ -31,7 +31,6 @@ from suture.envs.composite.states import STATE
 from suture.envs.make import advice
 from suture.errors import ConfigError
 from suture.spaces import Array, Box, Dict, Space
-from suture.storage.atomic import write_file
 
 Labels: TypeAlias = Literal["none", "true"]
 SETS = ("A", "B", "C", "task", "blocked", "noise")
@@ -240,8 +239,7 @@ def make(
     except ImportError as error:
         raise ConfigError(f"The composite task cannot be made: {advice(error)}") from error
     data = build(log).admit()
-    native.write(data, out)
     proof = certify(data)
-    told = {"recipe": dataclasses.asdict(recipe), **proof.to_json()}
-    write_file(out / "certificate.json", (json.dumps(told, indent=1) + "\n").encode(), point="certificate")
+    told = json.dumps({"recipe": dataclasses.asdict(recipe), **proof.to_json()}, indent=1) + "\n"
+    native.write(data, out, beside={"certificate.json": told.encode()})
     return data, proof

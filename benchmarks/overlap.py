@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from suture.envs.composite.certificate import STEPS
-from suture.envs.composite.twin import SETS, Twin
+from suture.envs.composite.twin import Twin
 from suture.envs.finite import TabularMDP
 from suture.report import figures
 from suture.spaces import Array
@@ -70,11 +70,8 @@ def planned(mdp: TabularMDP, allowed: Array) -> Array:
 
 
 def counted(twin: Twin, overlap: float, settings: Settings, seed: int) -> tuple[TabularMDP, Array]:
-    """The problem as a log shows it, and how often it shows each pair, (S, A); at overlap 0 without B."""
-    log = twin.log(
-        episodes=settings.episodes, overlap=overlap, noise=settings.noise, seed=seed,
-        sets=tuple(name for name in SETS if name != "B" or overlap > 0),
-    )  # fmt: skip
+    """The problem as a log shows it, and how often it shows each pair, (S, A)."""
+    log = twin.log(episodes=settings.episodes, overlap=overlap, noise=settings.noise, seed=seed)
     seen = [np.asarray(one) for one in (log.observation, log.next_observation)]
     here, there = (np.where(one.any(1), one.argmax(1), twin.states) for one in seen)
     counts = np.zeros((twin.states, len(STEPS), twin.states + 1))

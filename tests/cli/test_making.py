@@ -64,7 +64,9 @@ def test_a_log_that_shows_too_much_is_no_success(
     assert "Never shown: BROKEN." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", [("--without", "Z"), ("--overlap", 2), ("--episodes", 1)])
+@pytest.mark.parametrize(
+    "wrong", [("--without", "Z"), ("--overlap", 2), ("--episodes", 1), ("--workers", -1), ("--workers", 0)]
+)
 def test_what_makes_no_log_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: tuple[object, ...]
 ) -> None:

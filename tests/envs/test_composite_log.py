@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,42 @@ def test_a_store_is_never_there_without_its_certificate(
     stored = native.open(out)
     assert certify(stored) == proof
     assert stored.fingerprint == data.fingerprint
+
+
+@pytest.mark.parametrize("sets", [SETS, ("A", "C", "task"), ("noise",)])
+@pytest.mark.parametrize("episodes", [12, 101, 500])
+def test_a_log_has_as_many_episodes_as_were_asked_for(sets: tuple[str, ...], episodes: int) -> None:
+    for overlap in (0.0, 1.0):
+        counts = Recipe(episodes=episodes, sets=sets, overlap=overlap).counts
+        assert sum(counts.values()) == episodes
+        assert set(counts) == set(sets) - ({"B"} if overlap == 0 else set())
+        assert min(counts.values()) >= 1
+    assert Recipe(episodes=500).counts["A"] == 2 * Recipe(episodes=500).counts["noise"] == 100
+
+
+@pytest.mark.parametrize("workers", [0, -2])
+def test_a_number_of_processes_that_is_none_is_refused(workers: int, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"at least 1, found {workers}"):
+        make(RECIPE, tmp_path / "log", workers=workers)
+
+
+def test_a_log_is_made_with_as_many_processes_as_there_are_cores_to_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pinned to one core it makes none, however many the machine has."""
+    asked = list[int]()
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, count: int, **_: object):
+            asked.append(count)
+            super().__init__(1)
+
+    monkeypatch.setattr(collect_module, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(collect_module, "BATCH", 1)
+    for cores in ({0}, {0, 1, 2}):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: cores)
+        collect(dataclasses.replace(RECIPE, episodes=30))
+    assert asked == [3]
 
 
 @pytest.mark.parametrize("wrong", [{"overlap": 1.5}, {"sets": ("A", "Z")}, {"episodes": 3}, {"seed": -1}])

@@ -35,7 +35,7 @@ class MakeOptions:
     labels: Annotated[
         Literal["none", "true"], arg("rewards of prior data: 0, or what the environment gave")
     ] = "none"
-    workers: Annotated[int | None, arg("processes; default: one for each core")] = None
+    workers: Annotated[int | None, arg("processes; default: one for each core that may be used")] = None
 
 
 Options = tyro.conf.OmitArgPrefixes[MakeOptions]

@@ -35,7 +35,7 @@ from suture.spaces import Array, Box, Dict, Space
 Labels: TypeAlias = Literal["none", "true"]
 SETS = ("A", "B", "C", "task", "blocked", "noise")
 SHARES = {"A": 0.2, "B": 0.2, "C": 0.2, "task": 0.2, "blocked": 0.1, "noise": 0.1}
-"""Which part of the episodes each set is."""
+"""How many episodes each set has, beside the others."""
 LIMITS = {"A": 36, "B": 32, "C": 26, "task": 44, "blocked": 20, "noise": 25}
 """Steps after which an episode is cut."""
 BATCH = 20
@@ -78,9 +78,11 @@ class Recipe:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Episodes of each set; at overlap 0 there are none of B."""
+        """Episodes of each set, `episodes` together; at overlap 0 there are none of B."""
         wanted = [name for name in self.sets if name != "B" or self.overlap > 0]
-        return {name: max(1, round(SHARES[name] * self.episodes)) for name in wanted}
+        below = np.cumsum([SHARES[name] for name in wanted])
+        counts = np.diff(np.rint(below / below[-1] * self.episodes).astype(int), prepend=0)
+        return dict(zip(wanted, counts.tolist(), strict=True))
 
 
 def episode_of(view: View, name: str, number: int, recipe: Recipe) -> dict[str, Any]:
@@ -174,11 +176,13 @@ def space(kind: Observation) -> Space:
 def collect(recipe: Recipe, *, workers: int | None = None, progress: Progress | None = None) -> Log:
     """Record a log.
 
-    workers: processes; default: one for each core, and this one alone for a short log.
+    workers: processes; default: one for each core that this one may use, and this one alone for a short log.
     progress: is told how many episodes of how many are made.
     The columns `set`, `stage` and `next_stage` go with it, for choosing parts; beside pictures, so do the
     states (`state`, `next_state`, each (N, 16)), from which certificates are read.
     """
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers must be at least 1, found {workers}. Leave it out for one a core.")
     jobs = [
         (name, first, min(first + BATCH, count))
         for name, count in recipe.counts.items()
@@ -217,12 +221,17 @@ def _codes(sets: Array) -> Array:
 
 def _made(jobs: list[tuple[str, int, int]], recipe: Recipe, workers: int | None) -> Iterator[dict[str, Any]]:
     """What each job makes, in their order."""
-    count = (os.cpu_count() or 1) if workers is None else workers
-    if count <= 1 or (workers is None and len(jobs) < 8 * count):
+    count = _cores() if workers is None else workers
+    if count == 1 or (workers is None and len(jobs) < 8 * count):
         yield from (_batch(*job, recipe) for job in jobs)
         return
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_batch, *zip(*jobs, strict=True), [recipe] * len(jobs))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make(

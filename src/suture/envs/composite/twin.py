@@ -98,12 +98,17 @@ class Twin:
     ) -> Log:
         """Episodes of scripts, each of one set, in equal numbers; observations are one-hot states.
 
+        overlap: share of the contexts in which set B is recorded; where that is none, there is no set B.
         noise: chance of a random action.   An episode ends where its set's last step is done, or is cut after
         three times as many steps as that takes; prior sets hold no reward.
         """
         generator, parts = np.random.default_rng(seed), list[dict[str, Array]]()
-        for name in sets:
-            parts += [self._episode(name, overlap, noise, generator) for _ in range(episodes // len(sets))]
+        within = {name: round(overlap * self.contexts) if name == "B" else self.contexts for name in sets}
+        shown = [name for name in sets if within[name]]
+        for name in shown:
+            parts += [
+                self._episode(name, within[name], noise, generator) for _ in range(episodes // len(shown))
+            ]
         columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
         number = np.repeat(np.arange(len(parts)), [len(part["state"]) for part in parts])
         one_hot = np.eye(self.states + 1, self.states, dtype=np.float32)
@@ -116,10 +121,10 @@ class Twin:
         )  # fmt: skip
 
     def _episode(
-        self, name: str, overlap: float, noise: float, generator: np.random.Generator
+        self, name: str, within: int, noise: float, generator: np.random.Generator
     ) -> dict[str, Array]:
+        """An episode of a set, in one of the first contexts, of which there are `within`."""
         first, last = SETS[name], len(STEPS) if name == "task" else SETS[name] + 1
-        within = max(1, round(overlap * self.contexts)) if name == "B" else self.contexts
         state, rows = int(self.state(int(generator.integers(within)), first)), list[tuple[int, int, int]]()
         for _ in range(3 * self.length * (last - first)):
             stage = int(self.stage(np.asarray(state)))

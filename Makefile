@@ -18,7 +18,7 @@ help:  ## list the commands
 install:  ## make or update .venv (every command below does this first)
 	@sh scripts/install
 
-demo: install  ## train on a log in which no episode reaches the goal, and reach it
+demo: install  ## train on a log in which no episode does the whole task, and do it
 	@$(PYTHON_IN) -m suture demo
 
 test: install  ## the test suite

@@ -19,7 +19,7 @@ from suture.evaluation.kept import keep, kept
 from suture.report.make import make
 from suture.report.page import page, themed
 from suture.report.pictures import png
-from suture.report.story import Answer, Figure, Listing, Picture, Section, Story, number
+from suture.report.story import Answer, Figure, Listing, Picture, Section, Story, Strip, number
 from suture.training.run import Run
 from suture.training.train import train
 
@@ -75,12 +75,11 @@ def test_hostile_text_is_text() -> None:
     figure = Figure(svg="<svg width='1'></svg>", alt=HOSTILE, caption=HOSTILE)
     section = Section(title=HOSTILE, text=(HOSTILE,), listings=(listing,), figures=(figure,))
     answer, picture = Answer(question=HOSTILE, answer=HOSTILE), Picture(png=b"", alt=HOSTILE, caption=HOSTILE)
-    story = Story(
-        title=HOSTILE, answers=(answer,), sections=(section,), figures=(figure,), pictures=(picture,)
-    )  # fmt: skip
+    strip = Strip(caption=HOSTILE, pictures=(picture,))
+    story = Story(title=HOSTILE, answers=(answer,), sections=(section,), figures=(figure,), strip=strip)
     made = Tags(page(HOSTILE, [story]))
     assert "script" not in {tag for tag, _ in made.found}
-    assert made.said.count(HOSTILE) >= 9, "and it is said as it is"
+    assert made.said.count(HOSTILE) >= 10, "and it is said as it is"
     assert [attributes["alt"] for tag, attributes in made.found if tag == "img"] == [HOSTILE]
     labels = [attributes["aria-label"] for _, attributes in made.found if "aria-label" in attributes]
     assert labels.count(HOSTILE) == 3
@@ -203,7 +202,7 @@ def test_a_browser_draws_it_within_the_screen(run: Run, tmp_path: Path, width: i
     """Nothing is wider than the screen, nothing is refused by the page's own policy, and it is not blank."""
     file, picture = tmp_path / "page.html", tmp_path / "page.png"
     black = Picture(png=png(np.zeros((9, 9, 3), np.uint8)), alt="black", caption="Nothing.")
-    first = Story(title="First", answers=(), pictures=(black,) * 5)
+    first = Story(title="First", answers=(), strip=Strip(caption="Five.", pictures=(black,) * 5))
     file.write_text(make([run.path], first=[first]), encoding="utf-8")
     done = subprocess.run(
         [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -66,11 +66,15 @@ def convert(data: DataPath, out: Annotated[tyro.conf.Positional[Path], arg("a ne
 
 def demo(
     out: Annotated[Path | None, arg("folder for the log and the runs; default: runs/demo")] = None,
+    task: Annotated[
+        Literal["maze", "composite"] | None,
+        arg("composite: five steps in MuJoCo, the default where it is installed; maze: two, without it"),
+    ] = None,
 ) -> int:
-    """Stitch: learn from a log in which no single episode reaches the goal a policy that does."""
+    """Stitch: learn from a log in which no single episode does the whole task a policy that does."""
     from suture.cli.demo import run_demo
 
-    return run_demo(out or Path("runs/demo"))
+    return run_demo(out or Path("runs/demo"), task)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -162,11 +162,12 @@ def heat(panels: Sequence[Panel], *, title: str, subtitle: str, y: str, value: s
     """
     alt = _altair()
     names = list(dict.fromkeys(row["name"] for panel in panels for row in panel.rows))
-    colour = alt.Color("value:Q", title=value, scale=alt.Scale(scheme="viridis", domain=[0, 1], clamp=True))
+    scale, legend = alt.Scale(scheme="viridis", domain=[0, 1], clamp=True), alt.Legend(orient="top")
+    colour = alt.Color("value:Q", title=value, scale=scale, legend=legend)
     charts = list[Any]()
     for panel in panels:
         base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
-            x=alt.X("x:Q", title=panel.title, scale=alt.Scale(nice=False)),
+            x=alt.X("x:Q", title=panel.title, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=6)),
             y=alt.Y("name:N", sort=names, title=y),
         )
         cells = base.mark_rect().encode(x2="x2:Q", color=colour)

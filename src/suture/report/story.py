@@ -44,6 +44,14 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Pictures in a row, and what they are of."""
+
+    caption: str
+    pictures: Sequence[Picture]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
     """A part of the page.   folded: closed until it is asked for."""
 
@@ -56,13 +64,13 @@ class Section:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Story:
-    """What there is to say about one run or log.   pictures, figures: shown at once, below the answers."""
+    """What there is to say about one run or log.   strip, figures: shown at once, below the answers."""
 
     title: str
     answers: Sequence[Answer]
     sections: Sequence[Section] = ()
     figures: Sequence[Figure] = ()
-    pictures: Sequence[Picture] = ()
+    strip: Strip | None = None
 
 
 def number(value: float | None) -> str:

@@ -30,6 +30,8 @@ RANK = {part: -depth for depth, parts in enumerate(LAYERS) for part in parts}
 # Outside library -> the only modules (or packages) that may import it.
 DOORS = {
     "altair": ("report.figures",),
+    "array_record": ("data.formats.array_record",),
+    "grain": ("data.formats.array_record",),
     "vl_convert": ("report.figures",),
     "fastapi": ("serve.http",),
     "gymnasium": ("evaluation", "envs"),
@@ -41,6 +43,7 @@ DOORS = {
     "ray": ("fleet.ray",),
     "rich": ("cli", "report", "training.progress", "demo"),
     "safetensors": ("storage",),
+    "simplejpeg": ("data.formats.pictures",),
     "tensorboardX": ("training",),
     "tyro": ("cli",),
     "uvicorn": ("serve.http",),
@@ -53,7 +56,7 @@ NUMPY_ONLY = (
 )  # fmt: skip
 # These train; the command line loads them when a command needs them.
 ABOVE_NUMPY = ("data.stage", "cli.demo", "cli.progress")
-HEAVY = ("jax", "equinox", "optax", "h5py", "polars", "gymnasium", "minari")
+HEAVY = ("jax", "equinox", "optax", "h5py", "polars", "gymnasium", "minari", "grain")
 
 
 def modules() -> dict[str, Path]:

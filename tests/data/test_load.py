@@ -48,7 +48,7 @@ def test_the_reading_reaches_the_gate_and_is_refused_for_a_store(tmp_path: Path)
     reading = Reading(ends="time-limit")
     assert load(path, reading=reading).truncated.sum() == 3
     native.write(built(walk_log((5, 4))), tmp_path / "store")
-    with pytest.raises(FormatError, match="settled when it was converted"):
+    with pytest.raises(FormatError, match="settled when it was written"):
         load(tmp_path / "store", reading=reading)
 
 

@@ -63,10 +63,10 @@ def build(log: Log, reading: Reading = READING) -> Dataset:
         names=log.names, schema=log.schema,
         places=None if log.places is None else log.places.take(episodes.rows),
     )  # fmt: skip
-    return _examine(data, reading, found)
+    return examine(data, reading, found)
 
 
-def _examine(data: Dataset, reading: Reading, found: list[Finding]) -> Dataset:
+def examine(data: Dataset, reading: Reading, found: list[Finding]) -> Dataset:
     """Look at the settled columns. Statistics are skipped where values are not finite."""
     names = data.names
     for path, array in spaces.arrays_of(data.observation, "observation").items():

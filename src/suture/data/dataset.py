@@ -14,6 +14,7 @@ import numpy as np
 
 from suture import spaces
 from suture.data.findings import Finding
+from suture.data.frames import Frames
 from suture.data.places import Names, Places
 from suture.errors import DataRefused
 from suture.spaces import Array, Space, Tree
@@ -25,7 +26,8 @@ READ_AT_ONCE = 1 << 26
 class Dataset:
     """Transitions (N rows), their episodes (E) and what the gate found.
 
-    observation, next_observation: trees of (N, ...).   action: (N, dimensions) float32, or (N,) int32.
+    observation, next_observation: trees of (N, ...); images may be `Frames`, which are read when asked for.
+    action: (N, dimensions) float32, or (N,) int32.
     reward: (N,) float32, or None for a log without rewards.
     terminated: (N,) the environment ended: nothing follows, the value of what follows is 0.
     truncated: (N,) the recording was cut: something follows that was not recorded as this episode.
@@ -104,10 +106,14 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every settled column: two datasets with one fingerprint train alike."""
+        """SHA-256 over every settled column: two datasets with one fingerprint train alike.
+
+        Of images that are still in their files it takes the hashes.
+        """
         digest = hashlib.sha256()
         for name, array in self.arrays():
             digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+            array = array.hashes if isinstance(array, Frames) else array
             for start in range(0, len(array), 1 << 16):
                 digest.update(np.ascontiguousarray(array[start : start + (1 << 16)]).data)
         return digest.hexdigest()

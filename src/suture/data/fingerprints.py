@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from suture import spaces
 from suture.data.dataset import Dataset
+from suture.data.frames import Frames
 from suture.spaces import Array
 
 CHUNK_BYTES = 1 << 20
@@ -39,7 +40,12 @@ def _words(rows: Array) -> Hashes:
 
 
 def hash_array(array: Array, salt: int = 0) -> Hashes:
-    """One hash per row of an array of numbers, (N,). `salt` tells columns apart."""
+    """One hash per row of an array of numbers, (N,). `salt` tells columns apart.
+
+    Images that are still in their files keep the hashes that were stored with them.
+    """
+    if isinstance(array, Frames):
+        return scramble(array.hashes ^ scramble(np.array([salt], np.uint64)))
     row_bytes = max(1, array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64)))
     words = np.arange(1, -(-row_bytes // 8) + 1, dtype=np.uint64) + np.uint64(salt << 32)
     weights = scramble(words * _GOLDEN) | np.uint64(1)

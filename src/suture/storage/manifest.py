@@ -130,6 +130,14 @@ def parse_json(data: bytes, where: str, *, max_depth: int = MAX_JSON_DEPTH, fini
     return value
 
 
+def kind_of(folder: Path, *, max_bytes: int = MAX_JSON_BYTES) -> str | None:
+    """What `manifest.json` says that a folder is; None without one. `FormatError` where it is damaged."""
+    path = folder / "manifest.json"
+    manifest = read_json(path, max_bytes=max_bytes) if path.is_file() else None
+    kind = cast("dict[str, Any]", manifest).get("kind") if isinstance(manifest, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
 def object_of(value: Any, where: str) -> dict[str, Any]:
     """`value`, checked to be a JSON object."""
     if not isinstance(value, dict):

@@ -12,7 +12,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from suture.errors import FormatError
 from suture.spaces import Array
 from suture.storage import atomic, tensors
 from suture.storage.lock import Lock
-from suture.storage.manifest import digest, entry_of, member, object_of, read_json, verify
+from suture.storage.manifest import digest, entry_of, kind_of, member, object_of, read_json, verify
 
 FORMAT = 1
 KIND = "suture-dataset"
@@ -36,10 +36,7 @@ FLAGS = ("terminated", "truncated", "has_next")
 
 def is_store(path: Path) -> bool:
     """Whether `path` is a folder that `write` made. Raises `FormatError` where its manifest is damaged."""
-    if not (path / MANIFEST).is_file():
-        return False
-    manifest = read_json(path / MANIFEST, max_bytes=MAX_MANIFEST)
-    return isinstance(manifest, dict) and cast("dict[str, Any]", manifest).get("kind") == KIND
+    return kind_of(path, max_bytes=MAX_MANIFEST) == KIND
 
 
 def write(
@@ -124,7 +121,14 @@ def _held(
         there = np.concatenate([hash_episodes(_as_one(part)) for part in kept])
         parts = [(part, hash_episodes(_as_one(part))) for part in _parts(dataset, shard_bytes)]
         return np.concatenate([np.full(part.episodes, np.isin(hashes, there)[0]) for part, hashes in parts])
-    return np.isin(hash_episodes(dataset), np.concatenate([hash_episodes(part) for part in kept]))
+    hashes = [hash_episodes(_decoded(part)) for part in _parts(dataset, shard_bytes)]
+    return np.isin(np.concatenate(hashes), np.concatenate([hash_episodes(part) for part in kept]))
+
+
+def _decoded(part: Dataset) -> Dataset:
+    """With images as arrays, whose hashes can be compared with those of stored arrays."""
+    trees = {name: getattr(part, name) for name in ("observation", "next_observation")}
+    return dataclasses.replace(part, **{k: spaces.map_arrays(np.asarray, v) for k, v in trees.items()})
 
 
 def _as_one(part: Dataset) -> Dataset:

@@ -3,6 +3,7 @@
 import copy
 import functools
 import importlib
+import os
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
@@ -106,6 +107,11 @@ def make_vector(
         raise ConfigError(f"{environment} cannot be made: {advice(error)}") from error
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(f"{environment} cannot be made: {error}") from error
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def space_from(space: "gymnasium.Space[Any]") -> Space:

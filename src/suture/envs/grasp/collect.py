@@ -1,13 +1,12 @@
 """Logs of scripted grasps, episode by episode.
 
-An episode depends on the recipe and its own number alone: any writer may take what comes, in any number of
-sittings, and go on with the numbers that it lacks.
+An episode depends on the recipe and its own seed alone: any writer may take what comes, in any number of
+sittings, and go on with the seeds that it lacks.
 """
 
 import dataclasses
 import functools
 import itertools
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,14 +16,17 @@ import numpy as np
 
 from suture import spaces
 from suture.config import nearest
+from suture.data.formats.episode_layout import Episode, Kind
 from suture.envs.grasp.env import HAND, HORIZON, Grasp, Place, check
 from suture.envs.grasp.objects import KINDS, Objects
 from suture.envs.grasp.script import BEHAVIOURS, Script
-from suture.envs.make import advice
+from suture.envs.make import advice, cores
 from suture.errors import ConfigError
 from suture.spaces import Array
 
 ACTION_SPACE = spaces.Box((8,), low=(-1.0,) * 8, high=(1.0,) * 8)
+COLUMNS: Mapping[str, Kind] = {"behaviour": "text", "success": "bool"}
+"""What else is known of an episode: who acted, and whether it ended in a reward."""
 BATCH, AHEAD = 16, 2
 """Episodes that a process makes at once, and batches for each process that may wait to be taken."""
 
@@ -62,37 +64,16 @@ class Recipe:
 
     @property
     def observation_space(self) -> spaces.Space:
-        """What `Episode.observation` has at each step, without bounds."""
+        """What an episode's observation has at each step, without bounds."""
         parts: dict[str, spaces.Space] = {"hand": spaces.Box((len(HAND),))}
         if self.camera is not None:
             parts["image"] = spaces.Box((self.pixels, self.pixels, 3 + self.depth), "uint8")
         return spaces.Dict.of(parts)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Episode:
-    """One episode of T steps.   number: which of the recipe's.   behaviour: who acted.   shapes: in the bin.
-
-    observation: arrays (T + 1, ...).   action: (T, 8) float32.   reward: (T,) float32.
-    terminal: it ended because the last action terminated, and not because its time was up.
-    """
-
-    number: int
-    behaviour: str
-    shapes: tuple[str, ...]
-    observation: dict[str, Array]
-    action: Array
-    reward: Array
-    terminal: bool
-
-    @property
-    def success(self) -> bool:
-        return bool(self.reward[-1] > 0)
-
-
-def play(number: int, recipe: Recipe) -> Episode:
-    """The episode of a number."""
-    generator = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=(number,)))
+def play(seed: int, recipe: Recipe) -> Episode:
+    """The episode of a seed."""
+    generator = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=(seed,)))
     env = _env(recipe.objects, recipe.camera, recipe.pixels, recipe.depth)
     env.np_random = generator
     shares = np.array(list(recipe.mix.values()))
@@ -106,27 +87,27 @@ def play(number: int, recipe: Recipe) -> Episode:
         seen.append(observation)
         rewards.append(reward)
     return Episode(
-        number=number, behaviour=behaviour, shapes=tuple(thing.shape for thing in env.scene.things),
-        observation=spaces.map_arrays(lambda *steps: np.stack(steps), *seen), action=np.stack(acted),
-        reward=np.array(rewards, np.float32), terminal=ended,
+        seed=seed, observation=spaces.map_arrays(lambda *steps: np.stack(steps), *seen),
+        action=np.stack(acted), reward=np.array(rewards, np.float32), terminated=ended, truncated=not ended,
+        columns={"behaviour": behaviour, "success": rewards[-1] > 0},
     )  # fmt: skip
 
 
-def collect(recipe: Recipe, numbers: Iterable[int], *, workers: int | None = None) -> Iterator[Episode]:
-    """The episodes of some numbers, in their order; they are made while they are taken, a little ahead.
+def collect(recipe: Recipe, seeds: Iterable[int], *, workers: int | None = None) -> Iterator[Episode]:
+    """The episodes of some seeds, in their order; they are made while they are taken, a little ahead.
 
-    workers: processes; default: one for each core. With 1 there is only this one.
+    workers: processes; default: one for each core that this one may use. With 1 there is only this one.
     Raises ConfigError where MuJoCo is not installed.
     """
-    count = (os.cpu_count() or 1) if workers is None else workers
-    batches = iter(numbers)
-    jobs = iter(lambda: list(itertools.islice(batches, BATCH)), [])
+    count, rest = cores() if workers is None else workers, iter(seeds)
+    if count < 1:
+        raise ConfigError(f"workers must be at least 1, found {workers}. Leave it out for one a core.")
+    jobs = iter(lambda: list(itertools.islice(rest, BATCH)), [])
     try:
-        if count <= 1:
-            for job in jobs:
-                yield from (play(number, recipe) for number in job)
-            return
-        yield from _ahead(recipe, jobs, count)
+        if count > 1:
+            yield from _ahead(recipe, jobs, count)
+        for job in jobs:
+            yield from (play(seed, recipe) for seed in job)
     except ImportError as error:
         raise ConfigError(f"Grasps cannot be made: {advice(error)}") from error
 
@@ -147,7 +128,7 @@ def _ahead(recipe: Recipe, jobs: Iterator[list[int]], count: int) -> Iterator[Ep
 
 
 def _batch(job: list[int], recipe: Recipe) -> list[Episode]:
-    return [play(number, recipe) for number in job]
+    return [play(seed, recipe) for seed in job]
 
 
 @functools.cache

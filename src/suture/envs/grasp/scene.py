@@ -37,10 +37,11 @@ QUIET, PATIENCE, TRIES = 0.02, 12, 10
 
 def mjcf(things: Sequence[Thing]) -> str:
     """The scene's text."""
-    out, up = HALF + WALL * np.sin(SLOPE), WALL * np.cos(SLOPE)
+    lean, up = WALL * np.sin(SLOPE), WALL * np.cos(SLOPE)
+    out, long = HALF + lean, HALF + 2 * lean
     walls = "".join(
         f'<geom class="bin" type="box" rgba=".58 .60 .63 1" pos="{u * out} {v * out} {up}"'
-        f' size="{THIN if u else out} {THIN if v else out} {WALL}" euler="{-v * SLOPE} {u * SLOPE} 0"/>'
+        f' size="{THIN if u else long} {THIN if v else long} {WALL}" euler="{-v * SLOPE} {u * SLOPE} 0"/>'
         for u, v in ((1, 0), (-1, 0), (0, 1), (0, -1))
     )
     return f"""

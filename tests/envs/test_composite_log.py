@@ -19,7 +19,7 @@ from suture.storage import atomic
 pytest.importorskip("mujoco", reason="mujoco is an extra")
 
 import suture.envs.composite.collect as collect_module
-from suture.envs.composite.certificate import SKILLS, STEPS
+from suture.envs.composite.certificate import NEEDED, STEPS
 from suture.envs.composite.certify import certify
 from suture.envs.composite.collect import SETS, Recipe, collect, make
 from suture.envs.composite.env import Composite, View
@@ -135,7 +135,7 @@ def test_sets_show_their_own_step_and_no_other(log: Dataset) -> None:
     before, after = np.asarray(log.columns["stage"]), np.asarray(log.columns["next_stage"])
     rising = after > before
     assert not rising[of(log, "blocked") | of(log, "noise")].any()
-    for name, (first, last) in SKILLS.items():
+    for name, (first, last) in NEEDED.items():
         assert set(before[of(log, name) & rising].tolist()) == set(range(first, last)), name
     ends = np.r_[log.episode_start[1:] - 1]
     starts = before[log.episode_start[:-1]]
@@ -215,7 +215,7 @@ def test_a_store_is_never_there_without_its_certificate(
         seen.append((out.exists(), (out / "certificate.json").exists()))
 
     monkeypatch.setattr(atomic, "watcher", watch)
-    data, proof = make(dataclasses.replace(RECIPE, episodes=12), out, workers=1)
+    data, proof = make(dataclasses.replace(RECIPE, episodes=14), out, workers=1)
     seen.append((out.exists(), (out / "certificate.json").exists()))
     assert set(seen) == {(False, False), (True, True)}
     stored = native.open(out)
@@ -224,12 +224,12 @@ def test_a_store_is_never_there_without_its_certificate(
 
 
 @pytest.mark.parametrize("sets", [SETS, ("A", "C", "task"), ("noise",)])
-@pytest.mark.parametrize("episodes", [12, 101, 500])
+@pytest.mark.parametrize("episodes", [14, 101, 500])
 def test_a_log_has_as_many_episodes_as_were_asked_for(sets: tuple[str, ...], episodes: int) -> None:
     for overlap in (0.0, 1.0):
         counts = Recipe(episodes=episodes, sets=sets, overlap=overlap).counts
         assert sum(counts.values()) == episodes
-        assert set(counts) == set(sets) - ({"B"} if overlap == 0 else set())
+        assert set(counts) == set(sets) - {"D"} - ({"B"} if overlap == 0 else set())
         assert min(counts.values()) >= 1
     assert Recipe(episodes=500).counts["A"] == 2 * Recipe(episodes=500).counts["noise"] == 100
 
@@ -259,7 +259,10 @@ def test_a_log_is_made_with_as_many_processes_as_there_are_cores_to_use(
     assert asked == [3]
 
 
-@pytest.mark.parametrize("wrong", [{"overlap": 1.5}, {"sets": ("A", "Z")}, {"episodes": 3}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [
+    {"overlap": 1.5}, {"sets": ("A", "Z")}, {"episodes": 3}, {"seed": -1}, {"labels": "some"},
+    {"sets": ("B",), "overlap": 0.0}, {"sets": ("D",)},
+])  # fmt: skip
 def test_recipes_that_make_no_log_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="found"):
         dataclasses.replace(RECIPE, **wrong)  # type: ignore[arg-type]

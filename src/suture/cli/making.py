@@ -12,7 +12,7 @@ from suture.errors import ConfigError
 
 if TYPE_CHECKING:
     from suture.envs.composite.certify import Certificate
-    from suture.envs.composite.collect import Recipe
+    from suture.envs.composite.collect import Classifier, Recipe
 
 Task = Annotated[tyro.conf.Positional[Literal["composite"]], arg("the five-step task")]
 NewFolder = Annotated[tyro.conf.Positional[Path], arg("a new folder", metavar="OUT")]
@@ -30,10 +30,14 @@ class MakeOptions:
     seed: Annotated[int, arg("decides every episode, whatever the number of workers")] = 0
     without: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]],
-        arg("a set to leave out: A, B, C, task, blocked or noise; may be given again"),
+        arg("a set to leave out: A, B, C, D, task, blocked or noise; may be given again"),
     ] = ()
     labels: Annotated[
-        Literal["none", "true"], arg("rewards of prior data: 0, or what the environment gave")
+        Literal["none", "true", "classifier"],
+        arg(
+            "rewards of prior data: 0; or with more of it (set D, which shows the last step) those of the "
+            "environment, or of a classifier that learns from the task's own episodes what success looks like"
+        ),
     ] = "none"
     workers: Annotated[int | None, arg("processes; default: one for each core that may be used")] = None
 
@@ -52,13 +56,21 @@ def make(task: Task, out: NewFolder, options: Options = MakeOptions()) -> int:
     with Progress(console=console, disable=not console.is_terminal) as bar:
         number = bar.add_task("episodes", total=None)
         data, proof = collect.make(
-            recipe, out, workers=options.workers,
+            recipe, out, workers=options.workers, classifier=_classifier(options.labels),
             progress=lambda made, total: bar.update(number, completed=made, total=total),
         )  # fmt: skip
     print(f"{out}: {len(data):,} transitions in {data.episodes:,} episodes.")
     for line in _told(proof):
         print(line)
     return 0 if proof.never_shown.holds else 1
+
+
+def _classifier(labels: str) -> "Classifier | None":
+    if labels != "classifier":
+        return None
+    from suture.training.success import successes
+
+    return successes
 
 
 def _recipe(options: MakeOptions) -> "Recipe":

@@ -15,8 +15,11 @@ from suture.spaces import Array
 STEPS = ("move the block", "open the drawer", "take the key", "unlock the door", "leave")
 TASK = 3
 """The stage from which the task's own data starts: the key is in the hand."""
-SKILLS = {"A": (0, 1), "B": (1, 2), "C": (2, 3), "task": (TASK, len(STEPS))}
-"""The stage at which a skill's episodes start, and that which they are to reach. Other sets reach nothing."""
+NEEDED = {"A": (0, 1), "B": (1, 2), "C": (2, 3), "task": (TASK, len(STEPS))}
+SKILLS = {**NEEDED, "D": (len(STEPS) - 1, len(STEPS))}
+"""The stage at which a skill's episodes start, and that which they are to reach. Other sets reach nothing.
+
+Those that are needed make up the whole task; D is its last step once more, in prior data."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from suture.data.dataset import Dataset
-from suture.envs.composite.certificate import SKILLS, NeverShown, Stitched, never_shown, stitched
+from suture.envs.composite.certificate import (
+    NEEDED,
+    SKILLS,
+    NeverShown,
+    Stitched,
+    never_shown,
+    stitched,
+)
 from suture.envs.composite.states import cells, stages
 from suture.spaces import Array
 
@@ -16,7 +23,7 @@ from suture.spaces import Array
 class Certificate:
     """What a log shows of the whole task.
 
-    without: the share of the whole task's starts that still have a path where a skill's set is left out.
+    without: the share of the whole task's starts that still have a path where a needed set is left out.
     success: share of each skill's episodes that reach its end.
     fingerprint, columns: SHA-256 of the log, and of the columns beside it (its sets among them).
     """
@@ -30,7 +37,7 @@ class Certificate:
 
     @property
     def holds(self) -> bool:
-        """Never shown, can be stitched, and not without any of the skills."""
+        """Never shown, can be stitched, and not without any of the needed sets."""
         return self.never_shown.holds and self.stitched.holds and not any(self.without.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +68,7 @@ def certify(data: Dataset) -> Certificate:
     return Certificate(
         never_shown=never_shown(episode, before, after, reward, sets),
         stitched=joined(np.arange(len(data))),
-        without={name: joined(sets != name).share for name in known},
+        without={name: joined(sets != name).share for name in known if name in NEEDED},
         success={name: float((best[of == name] >= SKILLS[name][1]).mean()) for name in known},
         fingerprint=data.fingerprint,
         columns=_digest(data.columns),

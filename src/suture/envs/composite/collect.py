@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -32,15 +32,18 @@ from suture.envs.make import advice
 from suture.errors import ConfigError
 from suture.spaces import Array, Box, Dict, Space
 
-Labels: TypeAlias = Literal["none", "true"]
-SETS = ("A", "B", "C", "task", "blocked", "noise")
-SHARES = {"A": 0.2, "B": 0.2, "C": 0.2, "task": 0.2, "blocked": 0.1, "noise": 0.1}
+Labels: TypeAlias = Literal["none", "true", "classifier"]
+LABELS = get_args(Labels)
+SETS = ("A", "B", "C", "task", "blocked", "noise", "D")
+SHARES = {"A": 0.2, "B": 0.2, "C": 0.2, "task": 0.2, "blocked": 0.1, "noise": 0.1, "D": 0.1}
 """How many episodes each set has, beside the others."""
-LIMITS = {"A": 36, "B": 32, "C": 26, "task": 44, "blocked": 20, "noise": 25}
+LIMITS = {"A": 36, "B": 32, "C": 26, "task": 44, "blocked": 20, "noise": 25, "D": 24}
 """Steps after which an episode is cut."""
 BATCH = 20
 """Episodes that a process makes at once."""
 Progress: TypeAlias = Callable[[int, int], None]
+Classifier: TypeAlias = Callable[[Dataset, Array], Array]
+"""Tells which transitions (N,) of a log are successes, from those (N,) whose rewards are known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,9 @@ class Recipe:
 
     episodes: of all sets together.   overlap: share of the drawer's places in which set B is recorded; in
         the others nothing leads on from where set A ends.   sets: those that are recorded.
-    labels: "none": rewards of prior data are 0; "true": as the environment gives them.
+    labels: what rewards prior data have. "none": 0. Else set D is recorded too, prior data that show the
+        last step, with rewards that are "true", or those of a "classifier" that has learned from the task's
+        own episodes. (Without labels D would teach that leaving is worth nothing.)
     """
 
     episodes: int = 4_000
@@ -65,10 +70,15 @@ class Recipe:
             raise ConfigError(f"sets must be some of {', '.join(SETS)}, each once; found {self.sets}.")
         if not 0.0 <= self.overlap <= 1.0:
             raise ConfigError(f"overlap must be from 0 to 1, found {self.overlap}.")
-        if self.observation not in ("state", "image") or self.labels not in ("none", "true"):
+        if self.observation not in ("state", "image") or self.labels not in LABELS:
             raise ConfigError(
-                "observation must be state or image and labels none or true, "
+                f"observation must be state or image and labels one of {', '.join(LABELS)}, "
                 f"found {self.observation!r} and {self.labels!r}."
+            )
+        if not self.recorded:
+            raise ConfigError(
+                "Set B is recorded where overlap is above 0, D where labels are not none; found "
+                f"{self.sets} with overlap {self.overlap} and labels {self.labels}. Add another set."
             )
         if self.seed < 0 or self.episodes < len(SETS) * 2:
             raise ConfigError(
@@ -77,12 +87,17 @@ class Recipe:
             )
 
     @property
+    def recorded(self) -> tuple[str, ...]:
+        """The sets of which there are episodes: at overlap 0 not B, without labels not D."""
+        there = {"B": self.overlap > 0, "D": self.labels != "none"}
+        return tuple(name for name in self.sets if there.get(name, True))
+
+    @property
     def counts(self) -> dict[str, int]:
-        """Episodes of each set, `episodes` together; at overlap 0 there are none of B."""
-        wanted = [name for name in self.sets if name != "B" or self.overlap > 0]
-        below = np.cumsum([SHARES[name] for name in wanted])
+        """Episodes of each set that is recorded, `episodes` together."""
+        below = np.cumsum([SHARES[name] for name in self.recorded])
         counts = np.diff(np.rint(below / below[-1] * self.episodes).astype(int), prepend=0)
-        return dict(zip(wanted, counts.tolist(), strict=True))
+        return dict(zip(self.recorded, counts.tolist(), strict=True))
 
 
 def episode_of(view: View, name: str, number: int, recipe: Recipe) -> dict[str, Any]:
@@ -235,12 +250,23 @@ def _cores() -> int:
 
 
 def make(
-    recipe: Recipe, out: Path, *, workers: int | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    out: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    classifier: Classifier | None = None,
 ) -> tuple[Dataset, Certificate]:
     """Record a log, pass it through the gate and store it in a new folder, with `certificate.json` in it.
 
-    Raises ConfigError where the folder exists or MuJoCo does not.
+    classifier: what labels prior data where the recipe says so: `suture.training.success.successes`.
+    Raises ConfigError where the folder exists, or MuJoCo or the classifier does not.
     """
+    if (classifier is None) == (recipe.labels == "classifier"):
+        raise ConfigError(
+            f"labels are {recipe.labels} and a classifier was {'not ' if classifier is None else ''}passed. "
+            'Pass classifier=suture.training.success.successes with labels="classifier", and only then.'
+        )
     if os.path.lexists(out):
         raise ConfigError(f"{out} exists already and is never overwritten. Remove it or name another folder.")
     try:
@@ -248,7 +274,16 @@ def make(
     except ImportError as error:
         raise ConfigError(f"The composite task cannot be made: {advice(error)}") from error
     data = build(log).admit()
+    if classifier is not None:
+        data = _labelled(data, classifier)
     proof = certify(data)
     told = json.dumps({"recipe": dataclasses.asdict(recipe), **proof.to_json()}, indent=1) + "\n"
     native.write(data, out, beside={"certificate.json": told.encode()})
     return data, proof
+
+
+def _labelled(data: Dataset, classifier: Classifier) -> Dataset:
+    """The log with rewards of prior data as a classifier says that has learned from the task's episodes."""
+    task = np.asarray(data.columns["set"] == "task")
+    reward = np.where(task, np.asarray(data.reward), classifier(data, task))
+    return dataclasses.replace(data, reward=reward.astype(np.float32))

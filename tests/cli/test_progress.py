@@ -1,5 +1,6 @@
-"""What a person sees while training where there is no terminal, and what a preset says of itself."""
+"""What a person sees while training, at a terminal and without, and what a preset says of itself."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,21 @@ def test_without_a_terminal_a_line_is_printed_now_and_then(
         "iql: step 5,000 of 9,000, 100 updates/s, 40 s left.",
         "iql: step 7,000 of 9,000, 86 updates/s, 23 s left.",
     ]
+
+
+def test_a_terminal_shows_a_bar_with_speed_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setattr("rich.console.monotonic", lambda: now[0])
+    with Bar("iql") as watch:
+        watch.start(1_000, 9_000)
+        for step in (2_000, 3_000, 5_000):
+            now[0] = 100.0 + (step - 1_000) / 100
+            watch.progress(step)
+    shown = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).split())
+    assert shown.endswith("5000/9000 100 updates/s 0:00:40")
 
 
 def test_a_preset_says_what_it_set_and_whose_it_is(tmp_path: Path, capsys: Any) -> None:

@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making.canonical import LOGGED, probabilities, solve
 from making.sets import dataset_of
+from scipy import stats
 
 from suture.algorithms.base import Batch, Spec
 from suture.algorithms.bc import BC, FilteredBC
 from suture.data.dataset import Dataset
 from suture.envs.tabular import canonical_behaviour
 from suture.errors import DataRefused
-from suture.spaces import Discrete
+from suture.nets.distributions import Gaussian, Mixture, TanhGaussian
+from suture.nets.policies import Head
+from suture.spaces import Box, Discrete
 
 
 def episodes(lengths: tuple[int, ...], returns: tuple[float, ...]) -> Dataset:
@@ -85,6 +88,41 @@ def test_a_log_without_rewards_has_no_best_episodes() -> None:
 def test_the_clone_of_the_canonical_log_has_its_frequencies() -> None:
     found = probabilities(BC(hidden=()).policy(solve(BC(hidden=()), steps=1_500)))
     np.testing.assert_allclose(found[LOGGED], canonical_behaviour()[LOGGED], atol=1e-3)
+
+
+@pytest.mark.parametrize("head", ["gaussian", "tanh_gaussian", "deterministic", "mixture"])
+def test_each_head_reaches_its_likeliest_fit(head: Head) -> None:
+    """Two ways to act, 7 to 3 in one state and 3 to 7 in the other: moments in closed form, or both ways."""
+    rng, state, noise = np.random.default_rng(0), np.arange(400) % 2, np.array([0.05, 0.1])
+    way = np.where(rng.random(400) < np.where(state, 0.3, 0.7), 0.6, -0.6)[:, None]
+    action = (way + rng.normal(0, noise, (400, 2))).astype(np.float32)
+    algorithm, batch = (
+        BC(hidden=(), head=head),
+        Batch(observation=jnp.asarray(state), action=jnp.asarray(action)),
+    )
+    spec = Spec(observation=Discrete(2), action=Box((2,), low=(-1.0, -1.0), high=(1.0, 1.0)))
+    policy = algorithm.policy(solve(algorithm, batch=batch, spec=spec, steps=400))
+    found, fitted = policy(jnp.arange(2)), np.arctanh(action) if head == "tanh_gaussian" else action
+    mean = np.stack([fitted[state == which].mean(0) for which in (0, 1)])
+    if isinstance(found, Mixture):
+        np.testing.assert_allclose(found.mode(), [[0.6, 0.6], [-0.6, -0.6]], atol=0.03)
+        drawn = [
+            stats.norm(sign * 0.6, noise).logpdf(action).sum(1) + np.log(np.where(state, 1 - share, share))
+            for sign, share in ((1, 0.7), (-1, 0.3))
+        ]
+        ours, of_the_source = policy(batch.observation).log_prob(batch.action), np.logaddexp(*drawn)
+        assert float(ours.mean()) > of_the_source.mean()
+        return
+    np.testing.assert_allclose(
+        found.base.mean if isinstance(found, TanhGaussian) else found.mode(), mean, atol=2e-3
+    )
+    if isinstance(found, TanhGaussian):
+        spread = np.stack([fitted[state == which].std(0) for which in (0, 1)])
+        np.testing.assert_allclose(np.exp(found.base.log_std), spread, rtol=5e-3)
+    if isinstance(found, Gaussian):
+        np.testing.assert_allclose(
+            np.exp(found.log_std), np.sqrt(np.square(action - mean[state]).mean(0)), rtol=5e-3
+        )
 
 
 def test_kept_episodes_count_by_their_rows() -> None:

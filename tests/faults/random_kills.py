@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,9 @@ class Victim:
 
     def live(self) -> int | None:
         """Start or resume the run, and kill it at some moment. Returns its exit code, None where killed."""
-        child, before = start(*self.arguments), self._lines()
+        child = start(*self.arguments)
         if self.moments.random() < 0.8:
-            while child.poll() is None and not self._grown(before, before := self._lines()):
-                time.sleep(0.001)
+            await_growth(self.out, lambda: child.poll() is None)
             time.sleep(self.moments.uniform(0, 1.0))
         else:
             time.sleep(self.moments.uniform(0, 4))
@@ -83,39 +83,49 @@ class Victim:
             raise SystemExit(f"The run ended with {child.returncode} by itself:\n{said}")
         return 0
 
-    def _lines(self) -> tuple[int, int]:
-        """Inode and size of the metrics: a writer that takes the run up replaces the file, then appends."""
-        path = self.out / "metrics.jsonl"
-        found = path.stat() if path.exists() else None
-        return (found.st_ino, found.st_size) if found else (0, 0)
-
-    @staticmethod
-    def _grown(before: tuple[int, int], now: tuple[int, int]) -> bool:
-        return now[0] == before[0] and now[1] > before[1]
-
     def finish(self) -> None:
         """Let the run come to its end."""
         done = suture(*self.arguments, timeout=1200)
         if done.returncode != 0:
             raise SystemExit(f"The run could not be resumed ({done.returncode}):\n{done.stderr}")
 
-    def examine(self, tally: Tally) -> None:
-        """After a kill: what bears a checkpoint's name must be whole, whatever lies beside it."""
-        tally.kills += 1
-        folder = self.out / "checkpoints"
-        if not folder.is_dir():
-            tally.before_the_run += 1
-            return
-        beside = [path.name for path in folder.iterdir() if path.name.startswith(".tmp-")]
-        tally.in_a_checkpoint += any("remove-" not in name for name in beside)
-        tally.in_a_removal += any("remove-" in name for name in beside)
-        metrics = self.out / "metrics.jsonl"
-        tally.in_a_line += metrics.exists() and metrics.read_bytes()[-1:] not in (b"\n", b"")
-        for checkpoint in folder.glob("step-*"):
-            header: dict[str, Any] = manifest.read_json(checkpoint / "manifest.json")
-            if reasons := manifest.verify(checkpoint, header["files"]):
-                raise SystemExit(f"{checkpoint} is not whole: {reasons}")
-            tally.furthest = max(tally.furthest, header["step"])
+
+def await_growth(out: Path, alive: Callable[[], bool], *, times: int = 1) -> None:
+    """Wait until the metrics of a run were seen to grow so often, or it is dead.
+
+    A writer that takes the run up replaces the file, then appends to it.
+    """
+
+    def found() -> tuple[int, int]:
+        path = out / "metrics.jsonl"
+        file = path.stat() if path.exists() else None
+        return (file.st_ino, file.st_size) if file else (0, 0)
+
+    before = found()
+    while times and alive():
+        time.sleep(0.001)
+        now = found()
+        times -= now[0] == before[0] and now[1] > before[1]
+        before = now
+
+
+def examine(out: Path, tally: Tally) -> None:
+    """After a kill: what bears a checkpoint's name must be whole, whatever lies beside it."""
+    tally.kills += 1
+    folder = out / "checkpoints"
+    if not folder.is_dir():
+        tally.before_the_run += 1
+        return
+    beside = [path.name for path in folder.iterdir() if path.name.startswith(".tmp-")]
+    tally.in_a_checkpoint += any("remove-" not in name for name in beside)
+    tally.in_a_removal += any("remove-" in name for name in beside)
+    metrics = out / "metrics.jsonl"
+    tally.in_a_line += metrics.exists() and metrics.read_bytes()[-1:] not in (b"\n", b"")
+    for checkpoint in folder.glob("step-*"):
+        header: dict[str, Any] = manifest.read_json(checkpoint / "manifest.json")
+        if reasons := manifest.verify(checkpoint, header["files"]):
+            raise SystemExit(f"{checkpoint} is not whole: {reasons}")
+        tally.furthest = max(tally.furthest, header["step"])
 
 
 def compare(out: Path, whole: Path) -> None:
@@ -143,7 +153,7 @@ def strike(settings: Settings, folder: Path) -> Tally:
         for _ in range(LIVES):
             if victim.live() is not None or tally.kills == settings.kills:
                 break
-            victim.examine(tally)
+            examine(victim.out, tally)
         victim.finish()
         compare(victim.out, whole.out)
         tally.runs += 1

@@ -1,10 +1,12 @@
 """Runs killed from outside and from within, then resumed: S1, S12 and S15, with real processes.
 
-The default tests start few children and train bc, which compiles fast. `SUTURE_SLOW=1` trains iql
+The default tests start few children and train bc, or a toy, which compile fast. `SUTURE_SLOW=1` trains iql
 instead, and adds every crash point and SUTURE_KILLS random kills.
 """
 
+import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import time
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 from faults import random_kills
-from making.runs import KILLED, checkpoints, logged, newest, saved_walk, start, suture
+from making.runs import KILLED, Toy, checkpoints, live, logged, newest, saved_walk, start, suture, walk
 
 from suture.algorithms.table import algorithm_named
 from suture.data.load import load
@@ -127,6 +129,30 @@ def crash(point: str, log: Path, out: Path) -> None:
     assert done.returncode == KILLED, done.stderr
     for folder in (out / "checkpoints").glob("step-*"):
         assert {path.name for path in folder.iterdir()} == {"state.safetensors", "manifest.json"}
+
+
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["suture.training.train"])
+
+
+def test_killed_five_times_at_random_moments(tmp_path: Path) -> None:
+    """S1, the short form: Python and JAX are loaded once, and each life of one run is forked from there."""
+    often: dict[str, Any] = {"steps": 600, "checkpoint_every": 10, "log_every": 5}
+    out, whole, moments = tmp_path / "run", tmp_path / "whole", random.Random(0)
+    train(Toy(), walk(), out=whole, **often)
+    tally = random_kills.Tally()
+    for _ in range(5):
+        child = FORKED.Process(target=live, args=(out, often))
+        child.start()
+        random_kills.await_growth(out, child.is_alive, times=moments.randrange(1, 6))
+        time.sleep(moments.uniform(0, 0.003))
+        child.kill()
+        child.join()
+        assert child.exitcode == KILLED, "the run was over before it was killed"
+        random_kills.examine(out, tally)
+    assert 0 < tally.furthest < often["steps"]
+    live(out, often)
+    random_kills.compare(out, whole)
 
 
 @pytest.mark.slow

@@ -99,6 +99,11 @@ def train_until(step: int, algorithm: Any, data: Dataset, **options: Any) -> Non
     raise AssertionError(f"the run was over before step {step}")
 
 
+def live(out: Path, options: dict[str, Any]) -> None:
+    """Train until something kills this process; the next one takes the run up."""
+    train(Toy(), walk(), out=out, resume=True, **options)
+
+
 def told(algorithm: Any, data: Dataset, **options: Any) -> tuple[Run, str]:
     """A run, and all that people were told meanwhile."""
     said = list[str]()
@@ -120,7 +125,7 @@ def newest(run: Path) -> tuple[str, tuple[bytes, bytes]]:
 
 def logged(run: Path | Run) -> list[tuple[int, int]]:
     """(step, member) of every line of metrics, in the order of the file."""
-    lines = (run if isinstance(run, Run) else Run(run)).metrics
+    lines = (run if isinstance(run, Run) else Run(run, Toy)).metrics
     return [(line["step"], line["member"]) for line in lines]
 
 

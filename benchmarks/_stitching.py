@@ -1,22 +1,33 @@
 """What is trained on a log of the five-step task: methods, their settings, and parts of the log as controls.
 
+Also what the benchmarks of the task share: the log, proofs of what its parts show, runs, files of results.
 Settings are the same for all where they mean the same: discount 0.97, targets of 3 steps, target rate 0.02,
 step size 0.001, networks of 128 and 128 units with layer norm in the critics, and rewards times 100.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import tyro
+from _bench import Options
+from _kept import RESULTS
+from rich.console import Console
 
 import suture
-from suture import spaces
+from suture import config, spaces
 from suture.algorithms.base import Algorithm
 from suture.algorithms.td3 import DeterministicActorCritic
+from suture.data.build import build
 from suture.data.dataset import Dataset
 from suture.envs.composite.certificate import SKILLS
-from suture.envs.composite.collect import LIMITS
+from suture.envs.composite.certify import Certificate, certify
+from suture.envs.composite.collect import LIMITS, Recipe, collect
+from suture.training.outcome import Outcome
+from suture.training.run import Run
 
 REWARD_SCALE = 100.0
 LONGEST = max(LIMITS.values())
@@ -61,6 +72,11 @@ class Method:
     def draws(self) -> tuple[bool, ...]:
         """How its policies are played: with sampled actions and with modes, where these differ."""
         return (False,) if isinstance(self.algorithm, DeterministicActorCritic) else (True, False)
+
+    @property
+    def joined(self) -> bool:
+        """Whether its part of the log holds a path from the start to the reward."""
+        return self.part in (everything, skilled, recorded_alone)
 
 
 def everything(data: Dataset) -> Dataset:
@@ -159,3 +175,70 @@ METHODS: dict[str, Method] = {
     "iql-discount-0.99": Method(_changed(IQL, discount=0.99), everything),
 }
 """one-step: values of the behaviour, V being the mean of Q over its actions. -skills: narrow behaviour."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trained(Options):
+    """Settings of every benchmark that trains on a log of the task."""
+
+    methods: tuple[str, ...]
+    steps: int
+    episodes: int = 8_000
+    """Of the log."""
+    seeds: int = 3
+    """Of training, in one program."""
+    seed: int = 0
+    """Of the log."""
+    train: Annotated[Literal["missing", "none"], tyro.conf.arg(metavar="WHICH")] = "missing"
+    """Train what is not kept, or nothing: kept results alone, for which no log is made."""
+    again: bool = False
+    """Train even where a result is kept: after a change of the code."""
+
+
+def log_of(settings: Trained, console: Console) -> Dataset:
+    """The log, whose certificates are printed."""
+    data = build(collect(Recipe(episodes=settings.episodes, seed=settings.seed))).admit()
+    proof = certify(data)
+    console.print(f"{len(data):,} transitions in {data.episodes:,} episodes.")
+    console.print(json.dumps(proof.to_json()))
+    if not proof.holds:
+        raise SystemExit("The log shows too much or too little: a certificate does not hold.")
+    return data
+
+
+def certified(name: str, method: Method, data: Dataset) -> Certificate:
+    """What is proved of the part that a method is given.   Ends the program unless it is as it should be."""
+    proof = certify(method.part(data))
+    if not proof.never_shown.holds or (proof.stitched.share > 0) != method.joined:
+        raise SystemExit(
+            f"{name}: expected a part that never shows the whole and holds {'a' if method.joined else 'no'} "
+            f"path; found {json.dumps(proof.to_json())}."
+        )
+    return proof
+
+
+def identity(method: Method, settings: Trained, data: Dataset | None) -> dict[str, Any]:
+    """What a method's run depends on.   data: the log; None: what it would be is taken on trust."""
+    return {
+        "algorithm": method.algorithm.name, "fields": config.to_json(method.algorithm),
+        "part": method.part.__name__, "reward_scale": REWARD_SCALE, "log_episodes": settings.episodes,
+        "log_seed": settings.seed, "steps": settings.steps, "seeds": settings.seeds,
+        **({} if data is None else {"fingerprint": data.fingerprint}),
+    }  # fmt: skip
+
+
+def file_of(benchmark: str, name: str, settings: Trained) -> Path:
+    """Where a benchmark keeps a method's result."""
+    size = f"{settings.steps}-steps-{settings.seeds}-seeds-{settings.episodes}-episodes"
+    return RESULTS / benchmark / f"{name}-{size}.json"
+
+
+def trained(method: Method, data: Dataset, settings: Trained, out: Path, **options: Any) -> Run:
+    """A finished run.   Ends the program where a signal stopped it, so that nothing is kept of it."""
+    run = suture.train(
+        method.algorithm, method.part(data), out=out, seeds=settings.seeds, steps=settings.steps,
+        reward_scale=REWARD_SCALE, on_divergence="continue", **options,
+    )  # fmt: skip
+    if run.outcome is Outcome.PREEMPTED:
+        raise SystemExit("Stopped on the way: this run is not kept. Start again to go on with it.")
+    return run

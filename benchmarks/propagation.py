@@ -16,16 +16,14 @@ import dataclasses
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
-from _bench import Options
-from _kept import RESULTS, kept
-from _stitching import METHODS
+from _kept import kept
+from _stitching import METHODS, Trained, certified, file_of, identity, log_of, trained
 from rich.console import Console
 from rich.table import Table
-from stitching import identity, log_of, trained
 
 import suture
 from suture.data.dataset import Dataset
@@ -37,27 +35,17 @@ from suture.storage import atomic
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(Options):
+class Settings(Trained):
     """The front of value, against training steps."""
 
     methods: tuple[str, ...] = ("iql", "iql-1-step", "iql-slow-targets", "iql-without-B", "iql-unlinked")
     """Which of METHODS that learn values (_stitching.py)."""
-    episodes: int = 8_000
-    """Of the log."""
     steps: int = 12_000
     """Updates of each run."""
     every: int = 250
     """Updates between checkpoints."""
-    seeds: int = 3
-    """Of training, in one program."""
     starts: int = 32
     """Of each stage."""
-    seed: int = 0
-    """Of the log."""
-    train: Annotated[Literal["missing", "none"], tyro.conf.arg(metavar="WHICH")] = "missing"
-    """Train what is not kept, or nothing: kept results alone, for which no log is made."""
-    again: bool = False
-    """Train even where a result is kept: after a change of the code."""
     figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Draw the first method's fronts, and the twin's, to this SVG file."""
 
@@ -75,6 +63,7 @@ def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool
 
     def make() -> dict[str, Any]:
         assert data is not None
+        proof = certified(name, method, data)
         starts = starts_of(settings.starts)
         with tempfile.TemporaryDirectory() as folder:
             run = trained(
@@ -88,11 +77,12 @@ def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool
             "method": name, "version": suture.__version__, "checkpoints": steps.tolist(),
             "values": np.round(values, 3).tolist(), "fronts": came,
             "ordered": [in_order(one) for one in came], "outcome": str(run.outcome),
+            "certificate": proof.to_json(),
         }  # fmt: skip
 
     if not keep:
         return make()
-    file = RESULTS / "propagation" / f"{name}-{settings.steps}.json"
+    file = file_of("propagation", name, settings)
     return kept(file, asked_for, None if data is None else make, again=settings.again)
 
 

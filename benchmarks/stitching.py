@@ -7,12 +7,13 @@
     python benchmarks/stitching.py --methods iql cql          some of METHODS (_stitching.py)
 
 A log is made as `suture make composite` makes it, its certificates are printed, and every method is trained
-on it, or on a part. Policies are played from the start of all five steps, in layouts that no log shows, with
-sampled actions and with modes. Success at the end and at any step are counted apart; here they are one,
-because success ends an episode. Intervals are 95 % bootstraps over seeds and their episodes; of one seed,
-over episodes alone. `claim` is what the critics say of the policy's own actions at the first states, `truth`
-what it then earned: both discounted, of a reward of 100. The truth ends at the episodes' limit of 100 steps;
-what could follow is worth less than 5.
+on it, or on a part. `path` is the share of the starts from which the transitions of its part lead to the
+reward: of a control's, none. Policies are played from the start of all five steps, in layouts that no log
+shows, with sampled actions and with modes. Success at the end and at any step are counted apart; here they
+are one, because success ends an episode. Intervals are 95 % bootstraps over seeds and their episodes; of one
+seed, over episodes alone. `claim` is what the critics say of the policy's own actions at the first states,
+`truth` what it then earned: both discounted, of a reward of 100. The truth ends at the episodes' limit of 100
+steps; what could follow is worth less than 5.
 
 Each method's result is kept in results/stitching/ when it is done, and made once: a kept one is used where
 log, settings and steps are the same. A run that was stopped keeps nothing; start again, and it goes on with
@@ -24,23 +25,18 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import tyro
-from _bench import Options
-from _kept import RESULTS, kept
-from _stitching import METHODS, REWARD_SCALE, Method
+from _kept import kept
+from _stitching import METHODS, REWARD_SCALE, Trained, certified, file_of, identity, log_of, trained
 from rich.console import Console
 from rich.table import Table
 
 import suture
-from suture import config
 from suture.algorithms.critic_based import CriticBased
-from suture.data.build import build
 from suture.data.dataset import Dataset
-from suture.envs.composite.certify import certify
-from suture.envs.composite.collect import Recipe, collect
 from suture.envs.composite.env import COMPOSITE
 from suture.errors import SutureError
 from suture.evaluation.overestimation import asked
@@ -48,62 +44,19 @@ from suture.evaluation.rollout import rollout
 from suture.evaluation.score import Evaluation
 from suture.evaluation.statistics import interval, mean
 from suture.storage import atomic
-from suture.training.outcome import Outcome
 from suture.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(Options):
+class Settings(Trained):
     """Stitching of the five-step task, from state."""
 
     methods: tuple[str, ...] = tuple(METHODS)
     """Which of METHODS."""
-    episodes: int = 8_000
-    """Of the log."""
     steps: int = 20_000
     """Updates of each run."""
-    seeds: int = 3
-    """Of training, in one program."""
     played: int = 500
     """Episodes that each seed's policy plays."""
-    seed: int = 0
-    """Of the log."""
-    train: Annotated[Literal["missing", "none"], tyro.conf.arg(metavar="WHICH")] = "missing"
-    """Train what is not kept, or nothing: kept results alone, for which no log is made."""
-    again: bool = False
-    """Train even where a result is kept: after a change of the code."""
-
-
-def log_of(settings: Any, console: Console) -> Dataset:
-    """The log, whose certificates are printed.   settings: with `episodes` and `seed`."""
-    data = build(collect(Recipe(episodes=settings.episodes, seed=settings.seed))).admit()
-    proof = certify(data)
-    console.print(f"{len(data):,} transitions in {data.episodes:,} episodes.")
-    console.print(json.dumps(proof.to_json()))
-    if not proof.holds:
-        raise SystemExit("The log shows too much or too little: a certificate does not hold.")
-    return data
-
-
-def identity(method: Method, settings: Any, data: Dataset | None) -> dict[str, Any]:
-    """What a method's run depends on.   data: the log; None: what it would be is taken on trust."""
-    return {
-        "algorithm": method.algorithm.name, "fields": config.to_json(method.algorithm),
-        "part": method.part.__name__, "reward_scale": REWARD_SCALE, "log_episodes": settings.episodes,
-        "log_seed": settings.seed, "steps": settings.steps, "seeds": settings.seeds,
-        **({} if data is None else {"fingerprint": data.fingerprint}),
-    }  # fmt: skip
-
-
-def trained(method: Method, data: Dataset, settings: Any, out: Path, **options: Any) -> Run:
-    """A finished run.   Ends the program where a signal stopped it, so that nothing is kept of it."""
-    run = suture.train(
-        method.algorithm, method.part(data), out=out, seeds=settings.seeds, steps=settings.steps,
-        reward_scale=REWARD_SCALE, on_divergence="continue", **options,
-    )  # fmt: skip
-    if run.outcome is Outcome.PREEMPTED:
-        raise SystemExit("Stopped on the way: this run is not kept. Start again to go on with it.")
-    return run
 
 
 def play(run: Run, episodes: int, *, sample: bool) -> Evaluation:
@@ -141,20 +94,21 @@ def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool
 
     def make() -> dict[str, Any]:
         assert data is not None
+        proof = certified(name, method, data)
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             run = trained(method, data, settings, Path(folder) / "run")
             seconds = round(time.perf_counter() - began)
             rows = [
                 row_of(name, run, play(run, settings.played, sample=sample), sample=sample)
-                | {"seconds": seconds}
+                | {"seconds": seconds, "path": proof.stitched.share}
                 for sample in method.draws
             ]
-        return {"version": suture.__version__, "rows": rows}
+        return {"version": suture.__version__, "rows": rows, "certificate": proof.to_json()}
 
     if not keep:
         return make()["rows"]
-    file = RESULTS / "stitching" / f"{name}-{settings.steps}.json"
+    file = file_of("stitching", name, settings)
     found = kept(file, asked_for, None if data is None else make, again=settings.again)
     return [] if found is None else found["rows"]
 
@@ -162,12 +116,13 @@ def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool
 def table(rows: list[dict[str, Any]]) -> Table:
     """The rows as a person reads them."""
     shown = Table(title="Success from the start, in layouts that were held out", title_justify="left")
-    for column in ("method", "at the end", "ever", "95 %", "of each seed", "claim", "truth", "seconds"):
+    titles = ("method", "path", "at the end", "ever", "95 %", "of each seed", "claim", "truth", "seconds")
+    for column in titles:
         shown.add_column(column, justify="left" if column == "method" else "right")
     for row in rows:
         values = ["" if row[of] is None else f"{np.mean(row[of]):,.1f}" for of in ("claim", "truth")]
         shown.add_row(
-            row["method"], f"{row['success_end']:.3f}", f"{row['success_ever']:.3f}",
+            row["method"], f"{row['path']:.0%}", f"{row['success_end']:.3f}", f"{row['success_ever']:.3f}",
             f"{row['low']:.3f} to {row['high']:.3f}",
             " ".join(f"{share:.2f}" for share in row["per_seed"]), *values, str(row["seconds"]),
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """The parts of the log that the stitching benchmark trains on: what each leaves, and what it breaks."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import stitching
 from _stitching import METHODS
 from making.composite import one_place
 
+import suture
 from suture.data.build import build
 from suture.data.dataset import Dataset
 from suture.envs.composite.certify import certify
@@ -77,7 +79,7 @@ def test_what_is_kept_is_not_made_again_and_a_stopped_run_keeps_nothing(
         made.append(method.algorithm.name)
         raise SystemExit("stopped")
 
-    monkeypatch.setattr(stitching, "RESULTS", tmp_path)
+    monkeypatch.setattr(_stitching, "RESULTS", tmp_path)
     monkeypatch.setattr(stitching, "trained", trained)
     settings = stitching.Settings(methods=("bc",))
     for _ in range(2):
@@ -87,8 +89,41 @@ def test_what_is_kept_is_not_made_again_and_a_stopped_run_keeps_nothing(
     assert not list(tmp_path.rglob("*.json"))
     rows = [{"method": "bc"}]
     identity = stitching.identity(METHODS["bc"], settings, log) | {"played": settings.played}
-    stitching.kept(tmp_path / "stitching" / "bc-20000.json", identity, lambda: {"rows": rows})
+    file = tmp_path / "stitching" / "bc-20000-steps-3-seeds-8000-episodes.json"
+    stitching.kept(file, identity, lambda: {"rows": rows})
     assert stitching.result_of("bc", settings, log, keep=True) == rows
     assert stitching.result_of("bc", settings, None, keep=True) == rows, "--train none needs no log"
     assert stitching.result_of("iql", settings, None, keep=True) == []
     assert made == ["bc", "bc"]
+
+
+def test_what_each_method_is_given_is_proved_to_hold_a_path_or_none(log: Dataset) -> None:
+    """Before it is trained: a control that still led to the reward would be none."""
+    joined = {
+        name for name, method in METHODS.items() if _stitching.certified(name, method, log).stitched.share > 0
+    }
+    parts = {"bc-rewarded", "iql-task", "cql-task", "iql-without-B", "iql-unlinked"}
+    assert joined == set(METHODS) - parts
+    with pytest.raises(SystemExit, match="holds a path"):
+        _stitching.certified("iql", METHODS["iql"], _stitching.without_b(log))
+    leaky = _stitching.Method(_stitching.IQL, lambda data: data)
+    with pytest.raises(SystemExit, match="holds no path"):
+        _stitching.certified("leaky", leaky, log)
+    sets = np.where(log.columns["set"] == "B", "noise", log.columns["set"])
+    with pytest.raises(SystemExit, match="noise: open the drawer"):
+        _stitching.certified("iql", METHODS["iql"], dataclasses.replace(log, columns={"set": sets}))
+
+
+def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) -> None:
+    text = (root / "docs" / "stitching.md").read_text()
+    command = " ".join(text.split("suture train iql")[1].split("suture evaluate")[0].split()) + " "
+    usual = suture.IQL()
+    for field in dataclasses.fields(_stitching.IQL):
+        value, option = getattr(_stitching.IQL, field.name), f"--{field.name.replace('_', '-')}"
+        if value != getattr(usual, field.name):
+            words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value).removesuffix(".0")
+            assert (option if value is True else f"{option} {words} ") in command, option
+    settings = stitching.Settings()
+    assert f"--steps {settings.steps} --seeds {settings.seeds} --reward-scale 100 " in command
+    assert "--on-divergence continue" in command
+    assert f"suture make composite logs/composite --episodes {settings.episodes} " in text

@@ -145,9 +145,9 @@ def successes(settings: Settings) -> list[Row]:
         half = 1.96 / (1 + 3.84 / count) * (share * (1 - share) / count + 0.96 / count**2) ** 0.5
         rows.append(
             Row.of(
-                f"{behaviour}, {objects}", {"ours": [share]}, episodes=count, low=round(middle - half, 3),
-                high=round(middle + half, 3), dropped=round(float(told[:, 1].mean()), 3),
-                jammed=round(float(told[:, 2].mean()), 3),
+                f"{behaviour}, {objects}", {"ours": [share]}, episodes=count,
+                low=round(max(middle - half, 0.0), 3), high=round(middle + half, 3),
+                dropped=round(float(told[:, 1].mean()), 3), jammed=round(float(told[:, 2].mean()), 3),
             )
         )  # fmt: skip
     return rows

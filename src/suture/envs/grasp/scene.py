@@ -21,7 +21,7 @@ LOW, HIGH = np.array([-0.12, -0.12, 0.016]), np.array([0.12, 0.12, 0.22])
 """Where the hand may be; at the lowest, finger-tips are 2 mm above the floor."""
 START = np.array([[-0.06, -0.06, 0.16], [0.06, 0.06, 0.20]])
 FOLLOW = '<weld name="follow" body1="target" body2="hand" solref=".02 1" solimp=".2 .2 .001"/>'
-"""Draws the hand to its target weakly: what is in the way stops it, or is pushed with some 20 N at most."""
+"""Draws the hand to its target weakly: what is in the way stops it, or is pushed with some 30 N at most."""
 AWAY = np.array([0.0, 0.0, 0.6])
 LIFTED = 0.12
 """Height (metres) of its centre of mass above which an object counts as lifted."""

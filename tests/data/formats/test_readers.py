@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from suture.data.formats import hdf5, npz, read
+from suture.data.load import load
 from suture.errors import FormatError
-from suture.spaces import Array
+from suture.spaces import Array, Box, Dict
 
 
 def as_array(value: Any) -> Array:
@@ -149,3 +150,23 @@ def test_a_missing_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
         read.read(tmp_path / "log.npz")
     with pytest.raises(FormatError, match=r"without metadata\.json"):
         read.read(tmp_path)
+
+
+def test_a_group_of_observations_is_a_dictionary_and_bytes_in_three_dimensions_are_images(
+    tmp_path: Path,
+) -> None:
+    """From an HDF5 file to a dataset: names, values and what follows within an episode."""
+    rng = np.random.default_rng(0)
+    camera, joints = rng.integers(256, size=(6, 8, 8, 3)).astype(np.uint8), rng.normal(size=(6, 3))
+    with h5py.File(tmp_path / "log.hdf5", "w") as file:
+        file["observations/camera"], file["observations/joints"] = camera, joints
+        file["actions"], file["rewards"] = rng.uniform(-1, 1, (6, 2)), np.arange(6.0)
+        file["terminals"], file["timeouts"] = [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]
+    data = load(tmp_path / "log.hdf5", admit=False)
+    assert data.observation_space == Dict.of({"camera": Box((8, 8, 3), "uint8"), "joints": Box((3,))})
+    assert isinstance(data.observation, dict)
+    assert isinstance(data.next_observation, dict)
+    np.testing.assert_array_equal(data.observation["camera"], camera)
+    np.testing.assert_array_equal(data.observation["joints"], joints.astype(np.float32))
+    np.testing.assert_array_equal(data.next_observation["camera"][[0, 1, 3, 4]], camera[[1, 2, 4, 5]])
+    assert data.has_next.tolist() == [True, True, False, True, True, False]

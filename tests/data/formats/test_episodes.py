@@ -378,6 +378,8 @@ def test_d22_a_manifest_names_no_files(tmp_path: Path) -> None:
         ({"observation_space": {"type": "box"}}, "not readable"), ({"codec": {"name": "gif"}}, "codec must"),
         ({"columns": {"skill": "float32"}}, "other columns"), ({"columns": []}, "describes no episodes"),
         ({"action_space": {"type": "discrete", "n": 3}}, "other columns"),
+        ({"action_space": spaces.to_json(Box((2_000_000_000,)))}, "at most 4,096; found 2,000,000,0"),
+        ({"observation_space": spaces.to_json(Box((12_000, 12_000, 3), "uint8"))}, "A picture must have"),
         ({"observation_space": spaces.to_json(Dict.of({"hand": Box((2,)), "image": GREY}))}, "no PNG of"),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ observations, the last one included. Both are settled when they are packed: they
 import dataclasses
 import functools
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -104,12 +105,12 @@ class Layout:
                 f"{self.observation_space}. Other logs are stored by `suture convert`."
             )
         odd = [name for name, kind in self.columns.items() if kind not in KINDS or name in ("", "seed")]
-        names = {name for name, _, _ in self.wide}
-        if odd or not len(names) == len(self.wide) <= MOST_COLUMNS:
+        count = sum(math.prod(column.shape) for column in self.table.values())
+        if odd or count > MOST_COLUMNS or len({name for name, _, _ in self.wide}) < len(self.wide):
             raise ConfigError(
                 f"A column is one of {', '.join(KINDS)}, has a name of its own that is not seed, and a step "
-                f"has at most {MOST_COLUMNS:,}; found {len(self.wide):,} with {len(names):,} names, and "
-                f"{', '.join(map(repr, odd)) or 'none'} of another kind."
+                f"has at most {MOST_COLUMNS:,}; found {count:,}, and {', '.join(map(repr, odd)) or 'none'} "
+                "of another kind."
             )
 
     @functools.cached_property
@@ -142,7 +143,7 @@ class Layout:
         return [
             (f"{name}.{element}" if column.shape and not column.text else name, name, element)
             for name, column in self.table.items()
-            for element in range(1 if column.text else int(np.prod(column.shape, dtype=np.int64)))
+            for element in range(1 if column.text else math.prod(column.shape))
         ]
 
     def pack(self, episode: Episode) -> bytes:
@@ -281,7 +282,7 @@ def _settled(episode: Episode, name: str, array: Any, rows: int, column: Column)
         expected = [rows, *column.shape]
         raise episode.refused(f"{name} is {array.dtype}{list(array.shape)}, expected numbers {expected}")
     if column.choices is not None:
-        if not np.isin(array, np.arange(column.choices)).all():
+        if not ((array >= 0) & (array < column.choices) & (array == np.trunc(array))).all():
             raise episode.refused(f"{name} holds others than the choices 0 to {column.choices - 1}")
         return array.astype(column.dtype)
     with np.errstate(over="ignore"):

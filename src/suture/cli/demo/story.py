@@ -23,7 +23,7 @@ from suture.spaces import Array
 from suture.training.run import open_run
 
 TRIES, NEAREST = 20, 3
-OTHERS = {"blocked": "the door, tried without the key", "noise": "a random walk"}
+OTHERS = {"blocked": "the door, without the key", "noise": "a random walk"}
 SEEN = (
     "A red block lies away from the brown cabinet whose drawer it was in front of; a gripper is above it.",
     "The cabinet's drawer is open, the gripper at its handle; a yellow key lies in the drawer.",
@@ -150,8 +150,8 @@ def _map(shown: Shown) -> Figure:
         alt="Two maps of the five steps against time, of IQL and of exact value iteration. In IQL's, half of "
         f"the final value is there, from the last step to the first, after {came} updates.",
         caption="How value travels back from the reward: the value of the starts of each step, as a share of "
-        "what it is at the end; a stroke marks one half. Above, IQL while it learns, the mean over seeds. "
-        "Below, exact value iteration on a finite twin of the task.",
+        "what it is at the end; a stroke marks one half. Above, IQL while it learns, the mean over seeds, "
+        f"looked at every {shown.steps[0]:,} updates. Below, exact value iteration on a finite twin.",
     )
 
 

@@ -117,7 +117,7 @@ def test_dates_order_rows_and_travel_as_instants(tmp_path: Path) -> None:
 def test_a_row_without_action_is_a_final_state(tmp_path: Path) -> None:
     log = read(tmp_path, u=[0.5, -0.5, None, 1.0, None], r=[1, 2, None, 4, None], t=[0, 1, None, 0, None])
     np.testing.assert_array_equal(log.final_state, [False, False, True, False, True])
-    assert log.findings == ()
+    assert [finding.id for finding in log.findings] == ["final-states-read"]
     long = {name: [0.5] * 14 for name in ("x", "y", "r", "who")}
     steps = {"e": ["a"] * 10 + ["b"] * 4, "t": [*range(10), 0, 1, 2, None], "u": [0.5] * 13 + [None]}
     assert read(tmp_path, **long, **steps).findings == ()

@@ -20,7 +20,7 @@ from suture.config import bounds_of, fields_of
 from suture.theory.table import examine
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("start.md", "logs.md", "diagnosis.md", "runs.md", "stitching.md", "grasping.md")
+PAGES = ("start.md", "logs.md", "diagnosis.md", "runs.md", "finetuning.md", "stitching.md", "grasping.md")
 
 
 def public_names() -> Iterator[tuple[str, Any]]:

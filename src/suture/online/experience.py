@@ -67,12 +67,12 @@ class Experience(Feed):
 
     @property
     def buffer(self) -> Buffer:
-        """The rows on the device; they are there once `recover` was called."""
-        if self._buffer is None:
-            self._buffer = self._room()
+        """The rows on the device."""
+        assert self._buffer is not None, "call allocated() first"
         return self._buffer
 
-    def _room(self) -> Buffer:
+    def allocated(self) -> "Experience":
+        """This, with room on the device for the log and what is to come. Raises OutOfBudget."""
         log, text = self.log, self.recipe.settings.memory_limit
         limit = device.memory_for_data() if text is None else bytes_of(text)
         capacity = self.online.steps + max(1_000, self.online.steps // 4)
@@ -84,7 +84,8 @@ class Experience(Feed):
                 f"{limit:,}; what grows is not streamed. Raise --memory-limit, learn for fewer "
                 "--steps, or from a part of the log."
             )
-        return Buffer(log, self.recipe.algorithm, capacity)
+        self._buffer = Buffer(log, self.recipe.algorithm, capacity)
+        return self
 
     @property
     def returns(self) -> list[float]:

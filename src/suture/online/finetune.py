@@ -84,7 +84,7 @@ def finetune(
     with Collector(recipe, environment, online) as collector:
         experience = Experience(recipe, stage_of(recipe, part), online, path / "online", collector)
         trainer = Trainer(
-            recipe, experience.log, path, watch, summarise(log), feed=lambda: experience,
+            recipe, experience.log, path, watch, summarise(log), feed=experience.allocated,
             first=lambda program: _first_state(run, chosen, recipe, program, path, fresh=fresh),
             fitting=fitting_updates(algorithm, adopted=not fresh),
         )  # fmt: skip

@@ -33,7 +33,7 @@ def shares(out: Path) -> dict[str, float]:
 def test_without_mujoco_the_maze_is_shown_and_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    for name, value in (("SEEDS", 1), ("STEPS", 3_000), ("EPISODES", 40)):
+    for name, value in (("SEEDS", 1), ("STEPS", 2_000), ("EPISODES", 40)):
         monkeypatch.setattr(maze, name, value)
     monkeypatch.setitem(sys.modules, "mujoco", None)
     assert run_demo(tmp_path / "demo") == 0

@@ -73,6 +73,30 @@ def test_d21_a_record_that_holds_a_bomb_is_no_way_in(tmp_path: Path) -> None:
         array_record.check(path, len(records), MOST)
 
 
+def test_d21_a_chunk_that_says_it_is_compressed_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "f")
+    content = bytearray(path.read_bytes())
+    place = content.index(RECORDS[59]) - 4  # before the record: no compression, then its size in three bytes
+    assert content[place] == 0
+    content[place] = ord("z")
+    path.write_bytes(content)
+    with pytest.raises(HostileFile, match="is compressed"):
+        array_record.check(path, len(RECORDS), MOST)
+
+
+def test_d21_an_index_that_a_library_would_divide_otherwise_is_refused(tmp_path: Path) -> None:
+    """Two entries of different lengths change their sizes: the entries are the same bytes, end to end."""
+    path = written(tmp_path / "f")
+    content = bytearray(path.read_bytes())
+    first = content.index(b"group_size") - 10 - len(RECORDS)  # after the sizes: the record of the options
+    last = first + len(RECORDS) - 1
+    assert content[first] < content[last] < 16
+    content[first], content[last] = content[last], content[first]
+    path.write_bytes(content)
+    with pytest.raises(HostileFile, match="of another form"):
+        array_record.check(path, len(RECORDS), MOST)
+
+
 def varint(number: int) -> bytes:
     """As three bytes of seven bits, the lowest first."""
     assert 1 << 14 <= number < 1 << 21

@@ -100,9 +100,9 @@ def test_a_csv_of_one_s_own_is_trained_on_with_the_commands_in_their_order(
     assert suture.open_run("runs/first").metrics[-1]["step"] == 20
 
 
-def test_the_table_of_commands_names_those_that_there_are() -> None:
+def test_the_table_of_commands_names_all_of_them() -> None:
     named = set(re.findall(r"^\| `suture (\w+)", section("Commands"), re.MULTILINE))
-    assert {"inspect", "convert", "train", "evaluate", "demo"} <= named <= set(cli.COMMANDS)
+    assert named == set(cli.COMMANDS)
 
 
 def test_the_number_of_algorithms_is_true() -> None:

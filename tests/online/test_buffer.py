@@ -22,7 +22,8 @@ from suture.online.buffer import BLOCK, Buffer
 from suture.training.program import sample_rows
 
 METHODS: dict[str, Algorithm[Any]] = {
-    "bc": BC(), "next actions": ReBRAC(), "returns": CalQL(), "steps": TD3(n_step=3), "chunks": TD3(chunk=4),
+    "bc": BC(), "images": BC(), "next actions": ReBRAC(), "returns": CalQL(), "steps": TD3(n_step=3),
+    "chunks": TD3(chunk=4),
 }  # fmt: skip
 LOG, ROUNDS = (9, 7), ((5,), (3, 8), (2,), (BLOCK + 5,))
 
@@ -35,11 +36,20 @@ def staged(algorithm: Algorithm[Any], data: Dataset) -> Stage:
     )  # fmt: skip
 
 
+def pictures(rows: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    camera = rng.integers(0, 255, (rows, 4, 4, 3), np.uint8)
+    return {"camera": camera, "hand": rng.normal(size=(rows, 2)).astype(np.float32)}
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_rows_that_came_since_are_those_of_one_dataset(name: str) -> None:
     """Also where more comes than was reserved: the place is doubled, more than once."""
     algorithm = METHODS[name]
-    parts = [dataset_of(lengths, seed=seed) for seed, lengths in enumerate((LOG, *ROUNDS))]
+    parts = [
+        dataset_of(lengths, seed=seed, observation=pictures(sum(lengths), seed) if name == "images" else None)
+        for seed, lengths in enumerate((LOG, *ROUNDS))
+    ]
     buffer = Buffer(staged(algorithm, parts[0]), algorithm, capacity=20)
     for part in parts[1:]:
         buffer.add(part)

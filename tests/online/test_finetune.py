@@ -201,7 +201,14 @@ def test_the_share_of_online_rows_rises_as_asked(start: Run, tmp_path: Path) -> 
     """0.1 to 0.9 over 400 updates: means of 40 batches of 64, within four standard errors."""
     algorithm = Nudge(batch_size=64)
     run = offline(tmp_path / "wide", algorithm)
-    fields = {"share_first": 0.1, "share_last": 0.9, "share_over": 400, "steps": 480, "log_every": 40}
+    fields = {
+        "share_first": 0.1,
+        "share_last": 0.9,
+        "share_over": 400,
+        "steps": 480,
+        "log_every": 40,
+        "at_once": 10,
+    }
     lines = metrics(tuned(run, tmp_path / "run", **fields).path)
     found = [line["online/share"] for line in lines]
     middle = np.arange(40, 481, 40) - 20.5

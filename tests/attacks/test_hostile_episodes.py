@@ -149,7 +149,7 @@ HOSTILE: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
     "text": (lambda f: f.with_columns(reward=pl.lit("a" * 100)), "not of the store's layout"),
     "nested": (lambda f: f.with_columns(reward=pl.concat_list("reward")), "damaged|layout"),
     "columns": (lambda f: f.with_columns(more=pl.lit(1)), "other columns"),
-    "step": (lambda f: f.with_columns(step=pl.col("step") + 1), "not whole episodes"),
+    "step": (lambda f: f.with_columns(step=pl.col("step").replace(1, 7)), "not whole episodes"),
     "seed": (lambda f: f.with_columns(seed=pl.lit(1, pl.Int64)), "not whole episodes"),
     "flags": (lambda f: f.with_columns(terminated=pl.lit(True)), "end twice, or before"),
     "rows": (lambda f: f.head(3), "holds|episodes"),

@@ -130,6 +130,10 @@ def test_images_are_read_when_they_are_asked_for(tmp_path: Path, monkeypatch: py
     assert (frames.shape, frames.dtype, frames.nbytes) == ((len(data), 6, 8, 3), np.uint8, len(data) * 144)
     kept = split(data, fraction=0.3).train.dataset
     assert kept.fingerprint != data.fingerprint
+    after = data.next_observation["image"].hashes  # type: ignore[index,call-overload]
+    assert len(np.unique([*frames.hashes, *after])) == len(data) + data.episodes
+    np.testing.assert_array_equal(np.delete(after, data.episode_start[1:] - 1),
+                                  np.delete(frames.hashes, data.episode_start[:-1]))  # fmt: skip
     assert not decoded
     last = frames[-1]
     assert len(decoded) == 1

@@ -5,7 +5,6 @@ ArrayRecord file, their steps a Parquet file, and then the manifest is replaced,
 and the log void. Wherever it is killed, only an episode that was not acknowledged is lost.
 """
 
-import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from suture.data.formats.episode_store import (
     write_manifest,
     write_steps,
 )
-from suture.errors import FormatError, StorageError
+from suture.errors import FormatError
 from suture.storage import atomic, records
 from suture.storage.lock import Lock
 from suture.storage.manifest import manifest_of
@@ -99,14 +98,9 @@ class Writer:
         if not new:
             return 0
         log = self.path / log_name(len(self._shards))
-        try:
-            atomic.crash_point("episode.before_append")
-            records.append(log, list(new.values()))
-            atomic.crash_point("episode.after_append")
-        except StorageError:
-            with contextlib.suppress(OSError):
-                os.truncate(log, self._end)
-            raise
+        atomic.crash_point("episode.before_append")
+        records.append(log, list(new.values()))
+        atomic.crash_point("episode.after_append")
         self._seeds |= new.keys()
         self._logged, self._end = self._logged + len(new), log.stat().st_size
         if self._logged >= self._limits[0] or self._end >= self._limits[1]:

@@ -80,6 +80,13 @@ def test_a_log_of_the_task_alone_has_no_start_of_the_whole(joined: Dataset) -> N
     assert proof.never_shown.holds
 
 
+@pytest.mark.parametrize("how", ["has_next", "terminated"])
+def test_no_path_goes_on_from_where_nothing_follows(joined: Dataset, how: str) -> None:
+    opens = of(joined, "B") & (joined.columns["next_stage"] == 2)
+    torn = {"has_next": joined.has_next & ~opens, "terminated": joined.terminated | opens}
+    assert certify(dataclasses.replace(joined, **{how: torn[how]})).stitched.share == 0.0
+
+
 def test_certificates_go_by_the_states_and_not_by_what_the_generator_wrote(joined: Dataset) -> None:
     rows = len(joined)
     lies = {"stage": np.zeros(rows, int), "next_stage": np.full(rows, 5)}

@@ -12,7 +12,7 @@ from suture.errors import DataRefused
 from suture.spaces import Array, Discrete, Tree
 from suture.training.train import train
 
-CLASSIFIER = BC(hidden=(64, 64), learning_rate=1e-3)
+CLASSIFIER = BC(hidden=(64, 64), batch_size=64, learning_rate=1e-3)
 """Cloning what the labels say of a frame: with two actions that is a classifier, trained by cross-entropy."""
 AT_ONCE = 4_096
 """Frames that are classified at once."""

@@ -56,7 +56,7 @@ def certify(data: Dataset) -> Certificate:
     sets = np.asarray(data.columns["set"])
     states = states_of(data)
     (before, after), (here, there) = (np.split(each, 2) for each in (stages(states), _numbers(cells(states))))
-    there = np.where(data.has_next, there, -1)
+    there = np.where(data.has_next & ~data.terminated, there, -1)
     start = np.zeros(len(data), bool)
     start[first[before[first] == 0]] = True
 

@@ -5,6 +5,8 @@ import dataclasses
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,19 @@ def test_images_are_read_when_they_are_asked_for(tmp_path: Path, monkeypatch: py
     mask = np.arange(len(frames)) % 2 == 0
     np.testing.assert_array_equal(np.asarray(frames[mask][1:]), np.asarray(frames)[mask][1:])
     np.testing.assert_array_equal(frames[:, 2], np.asarray(frames)[:, 2])
+
+
+def test_inspect_answers_without_what_reads_pictures(tmp_path: Path) -> None:
+    code = (
+        "import sys; from suture.cli import run; assert run(['inspect', sys.argv[1], '--json']) == 0; "
+        "print(sorted({'jax', 'grain', 'array_record', 'simplejpeg'} & {*sys.modules}))"
+    )
+    command = [sys.executable, "-c", code, str(record(tmp_path / "store", range(5)))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    summary, loaded = done.stdout.splitlines()
+    assert json.loads(summary)["episodes"] == 5
+    assert loaded == "[]"
 
 
 def test_more_pictures_than_one_block_come_in_their_order(tmp_path: Path) -> None:

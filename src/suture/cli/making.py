@@ -45,18 +45,18 @@ class MakeOptions:
 Options = tyro.conf.OmitArgPrefixes[MakeOptions]
 
 
-def make(task: Task, out: NewFolder, options: Options = MakeOptions()) -> int:
+def make(task: Task, out: NewFolder, log: Options = MakeOptions()) -> int:
     """Record a task in pieces that no episode shows together, with proof; needs mujoco."""
     from rich.console import Console
     from rich.progress import Progress
 
     from suture.envs.composite import collect
 
-    recipe, console = _recipe(options), Console(stderr=True)
+    recipe, console = _recipe(log), Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         number = bar.add_task("episodes", total=None)
         data, proof = collect.make(
-            recipe, out, workers=options.workers, classifier=_classifier(options.labels),
+            recipe, out, workers=log.workers, classifier=_classifier(log.labels),
             progress=lambda made, total: bar.update(number, completed=made, total=total),
         )  # fmt: skip
     print(f"{out}: {len(data):,} transitions in {data.episodes:,} episodes.")

@@ -99,7 +99,7 @@ def _told(proof: "Certificate") -> Iterator[str]:
     if not path.episodes:
         yield (
             "Stitch: there is no path from the start to the reward, in any number of episodes. (States meet "
-            "where all of their numbers do: with every set, that takes some 2,000 episodes.)"
+            "where all of their numbers do: with every set, that takes 1,000 episodes or more.)"
         )
         return
     yield (

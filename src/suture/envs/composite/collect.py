@@ -277,7 +277,8 @@ def make(
     if classifier is not None:
         data = _labelled(data, classifier)
     proof = certify(data)
-    told = json.dumps({"recipe": dataclasses.asdict(recipe), **proof.to_json()}, indent=1) + "\n"
+    made = {"recipe": dataclasses.asdict(recipe), "recorded": recipe.counts}
+    told = json.dumps(made | proof.to_json(), indent=1) + "\n"
     native.write(data, out, beside={"certificate.json": told.encode()})
     return data, proof
 

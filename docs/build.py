@@ -20,7 +20,10 @@ from suture.config import bounds_of, fields_of
 from suture.theory.table import examine
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("start.md", "logs.md", "diagnosis.md", "runs.md", "finetuning.md", "stitching.md", "grasping.md")
+PAGES = (
+    "start.md", "logs.md", "diagnosis.md", "runs.md", "finetuning.md", "stitching.md", "grasping.md",
+    "own_method.md",
+)  # fmt: skip
 
 
 def public_names() -> Iterator[tuple[str, Any]]:

@@ -1,10 +1,14 @@
 """The documentation builds with what the lock installs. CI builds all of it (`make docs`)."""
 
 import importlib.util
+import re
+import runpy
 from pathlib import Path
 from types import ModuleType
 
+import h5py
 import pytest
+from making.logs import walk_log
 
 from suture.algorithms.table import ALGORITHMS
 from suture.theory.table import CLAIMS
@@ -51,3 +55,22 @@ def test_the_theory_s_page_names_every_section_in_which_a_statement_is_false() -
 
 def test_no_public_name_lacks_a_docstring() -> None:
     assert script().undocumented() == []
+
+
+def test_a_method_of_one_s_own_keeps_the_contract_trains_and_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (BUILD.parent / "own_method.md").read_text()
+    Path("snippet.py").write_text(
+        "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)).replace("100_000", "20")
+    )
+    Path("logs").mkdir()
+    log = walk_log((20,) * 30)
+    with h5py.File("logs/walker.hdf5", "w") as file:
+        for name in ("observation", "action", "reward", "next_observation", "terminal"):
+            file[f"{name}s"] = getattr(log, name)
+    names = runpy.run_path("snippet.py")
+    run = names["run"]
+    assert {row["temperature"] for row in run.members} == {0.3, 1.0}
+    assert (names["policy"].act(log.observation[:5]) == run.member(0).act(log.observation[:5])).all()

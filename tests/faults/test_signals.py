@@ -156,6 +156,7 @@ def test_a_refusal_lets_go_of_the_signals(tmp_path: Path, struck: Struck) -> Non
 
 
 def test_other_commands_keep_the_ways_of_python(log: Path, struck: Struck) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts ignoring it
     code, said = struck("inspect", log, at=BEFORE["load"], numbers=(signal.SIGINT,))
     assert (code, said) == (130, "suture: interrupted.\n")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -1,4 +1,4 @@
-"""Images that stay in their files are streamed like other data, resumed exactly, never decoded all at once."""
+"""Images that stay in their files are streamed like other data, resumed exactly, never decoded whole."""
 
 from pathlib import Path
 from typing import Any

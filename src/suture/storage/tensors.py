@@ -40,7 +40,17 @@ def save(arrays: Mapping[str, Array]) -> bytes:
 
 def open_tensors(path: Path) -> dict[str, Array]:
     """Name -> read-only array, mapped and not read. Raises `FormatError` or `HostileFile`."""
+    require_header(path)
     return parse(np.memmap(path, np.uint8, "r") if size_of(path) else np.empty(0, np.uint8), str(path))
+
+
+def require_header(path: Path) -> None:
+    """Raise `HostileFile` where the header is larger than any that is read: nothing else of it need be."""
+    size = size_of(path)
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if MAX_HEADER < length <= size - 8:
+        raise HostileFile(f"{path} declares a header of {length:,} bytes; at most {MAX_HEADER:,} are read.")
 
 
 def parse(content: Array, where: str) -> dict[str, Array]:

@@ -157,8 +157,10 @@ def open(path: Path, *, skip_bad: bool = False) -> Dataset:
     reasons: list[str] = []
     lost = 0
     for shard in shards:
-        bad = verify(path, {shard["file"]: shard})
+        bad: list[str] = []
         try:
+            tensors.require_header(member(path, shard["file"]))
+            bad = verify(path, {shard["file"]: shard})
             if not bad:
                 good.append(_open_shard(path, shard, manifest))
         except FormatError as error:

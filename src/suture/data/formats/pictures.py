@@ -21,6 +21,8 @@ MOST_BYTES = 64 << 20
 SIGNATURE, END = b"\x89PNG\r\n\x1a\n", b"IEND"
 COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
 """Channels -> colour type of a PNG. Other numbers of channels are stored side by side as shades of grey."""
+WORTH = 0.9
+"""What compression makes of a picture, as a share, where it is worth the time that reading then takes."""
 GREY, COLOURED = "GRAY", "RGB"
 
 
@@ -84,20 +86,24 @@ END_BLOCK = _block(END, b"")
 def _png(picture: Array) -> bytes:
     rows = np.zeros((len(picture), 1 + picture[0].size), np.uint8)  # each row begins with its filter: none
     rows[:, 1:] = picture.reshape(len(picture), -1)
-    return _begin(picture.shape) + _block(b"IDAT", zlib.compress(rows.data, 1)) + END_BLOCK
+    data = zlib.compress(rows.data, 1)
+    data = data if len(data) < WORTH * rows.size else zlib.compress(rows.data, 0)
+    return _begin(picture.shape) + _block(b"IDAT", data) + END_BLOCK
 
 
 def _from_png(content: bytes, shape: tuple[int, ...]) -> Array:
+    """The blocks' own checksums are left to other programs: the data's is compared when it is inflated."""
     begin, rows = _begin(shape), shape[0] * (1 + shape[1] * shape[2])
-    data = content[len(begin) + 8 : -4 - len(END_BLOCK)]
-    if content[: len(begin)] != begin or content != begin + _block(b"IDAT", data) + END_BLOCK:
+    data = memoryview(content)[len(begin) + 8 : -4 - len(END_BLOCK)]
+    head = begin + struct.pack(">I", len(data)) + b"IDAT"
+    if content[: len(head)] != head or content[-len(END_BLOCK) :] != END_BLOCK:
         raise FormatError(f"it is no PNG of {list(shape)} as Suture writes them")
     inflate = zlib.decompressobj()
     try:
         plain = inflate.decompress(data, rows + 1)
     except zlib.error as error:
         raise FormatError(f"its PNG is damaged ({error})") from error
-    if len(plain) != rows or not inflate.eof:
+    if len(plain) != rows or not inflate.eof or inflate.unused_data:
         raise HostileFile(f"its PNG does not hold the {rows:,} bytes that its size says")
     lines = np.frombuffer(plain, np.uint8).reshape(shape[0], -1)
     if lines[:, 0].any():

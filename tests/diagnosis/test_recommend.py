@@ -81,6 +81,22 @@ def test_noise_warns_of_luck_and_clouds_ask_for_a_flow(mixed: Statistics) -> Non
     assert {one.method for one in advice(clouds, "heterogeneous")} >= {"iql", "fql"}
 
 
+def test_a_tenth_of_few_episodes_is_not_imitated_alone(mixed: Statistics) -> None:
+    for episodes, method in ((49, "bc"), (50, "filtered_bc")):
+        counted = dataclasses.replace(mixed, shape=dataclasses.replace(mixed.shape, episodes=episodes))
+        first = advice(counted, "mixed")[0]
+        assert first.method == method
+        assert ("is 4 episodes: too few" in first.evidence) == (method == "bc")
+
+
+def test_episodes_that_earn_alike_are_not_filtered(mixed: Statistics) -> None:
+    assert mixed.stitching is not None
+    for gap, methods in ((0.2, ["iql", "bc"]), (0.0, ["bc", "iql"])):
+        plan = dataclasses.replace(mixed.stitching, deviation=0.05, one_step_gap=gap)
+        listed = advice(dataclasses.replace(mixed, stitching=plan), "mixed")
+        assert [one.method for one in listed[:2]] == methods
+
+
 def test_many_joints_take_the_settings_of_hands(mixed: Statistics) -> None:
     moving = dataclasses.replace(mixed, discrete=False)
     assert advice(moving, "imitation", 28)[0].preset == "dexterous"

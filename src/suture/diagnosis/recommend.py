@@ -16,6 +16,7 @@ PUBLISHED = {
     "dexterous": ("iql", "bc", "cql", "rebrac", "fql"),
 }
 NEAR, SPARSE, DEXTEROUS, NOISY, UNSURE, MODES, PROMISING = 0.85, 0.95, 20, 0.3, 0.9, 0.25, 0.1
+UNEQUAL, FILTERED = 0.15, 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,24 +104,17 @@ def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
 
 
 def _mixed(statistics: Statistics) -> list[tuple[str, str]]:
-    plan, told = statistics.stitching, statistics.returns
-    why = "Good and bad episodes from the same starts"
-    if told is not None:
-        why += f": the best tenth lies {told.decile_lift:.2f} of the range of returns above the mean"
-    noise = statistics.shape.noise
-    luck = (
-        f" Transitions are noisy ({noise:.2f}), so that it may pick lucky episodes."
-        if (noise or 0) > NOISY
-        else ""
-    )
+    plan = statistics.stitching
     gap = (
         "" if plan is None else f" One step of improvement gains {plan.one_step_gap:.2f} over the behaviour."
     )
     said = [
-        ("filtered_bc", f"{why}. The baseline to beat: imitate the best tenth.{luck}"),
+        _baseline(statistics),
         ("iql", f"Weighs actions by advantage, so that no episode is thrown away.{gap} Watch the share of "
                 "weights at their limit."),
     ]  # fmt: skip
+    if plan is not None and plan.deviation < UNEQUAL and plan.one_step_gap >= PROMISING:
+        said.reverse()
     if statistics.discrete:
         return [
             *said,
@@ -132,6 +126,25 @@ def _mixed(statistics: Statistics) -> list[tuple[str, str]]:
     strong = "rebrac" if statistics.behaviour.multimodality <= MODES else "ifql"
     extra = "Usually the strongest on dense rewards" if strong == "rebrac" else _modes(statistics).rstrip(".")
     return [*said, (strong, f"{extra}. Watch critic claims (suture overestimation).{_pessimism(statistics)}")]
+
+
+def _baseline(statistics: Statistics) -> tuple[str, str]:
+    """What methods that weigh actions have to beat: imitation, of the best tenth where that is enough."""
+    plan, told = statistics.stitching, statistics.returns
+    if plan is not None and plan.deviation < UNEQUAL:
+        alike = f"Episodes from one start earn alike ({plan.deviation:.2f} of the scale)"
+        return "bc", f"{alike}: filtering them gains little. The baseline to beat."
+    why = "Good and bad episodes from the same starts"
+    if told is not None:
+        why += f": the best tenth lies {told.decile_lift:.2f} of the range of returns above the mean"
+    if (tenth := statistics.shape.episodes // 10) < FILTERED:
+        few = f"The best tenth is {tenth} episodes: too few to imitate them alone"
+        return "bc", f"{why}. {few}. The baseline to beat."
+    noise = statistics.shape.noise or 0
+    luck = (
+        f" Transitions are noisy ({noise:.2f}), so that it may pick lucky episodes." if noise > NOISY else ""
+    )
+    return "filtered_bc", f"{why}. The baseline to beat: imitate the best tenth.{luck}"
 
 
 def _heterogeneous(statistics: Statistics) -> list[tuple[str, str]]:

@@ -1,147 +1,13 @@
-"""Six small worlds whose logs have a regime by construction: what diagnoses are calibrated on.
+"""Seven families of small worlds for `_logs.make`, with and without stages. Nothing is read from files."""
 
-A world simulates many episodes at once. A behaviour follows the world's guide with some probability (or
-noise) and acts at random otherwise; a guide knows two stages of the task, so that episodes may hold only one.
-All numbers are drawn from the seed; nothing is read from files.
-"""
-
-import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from _logs import World
 from numpy.typing import NDArray
 
-from suture.data.build import build
-from suture.data.dataset import Dataset
-from suture.data.log import Log
-from suture.spaces import Box, Discrete
-
 Array: TypeAlias = NDArray[Any]
-Regime: TypeAlias = Literal["imitation", "mixed", "heterogeneous", "random", "insufficient"]
-REGIMES: tuple[Regime, ...] = ("imitation", "mixed", "heterogeneous", "random", "insufficient")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class World:
-    """begin(n, late, rng) -> states; `late` (n,) marks episodes that begin at the second stage.
-
-    guide(state, rng) -> actions that solve the task.   chance(n, rng) -> random actions.
-    step(state, action, rng) -> next state, reward, ended.
-    staged(state) -> whether the first stage is done, (n,); None: the task has one stage.
-    """
-
-    name: str
-    horizon: int
-    actions: int
-    size: int
-    begin: Callable[[int, Array, np.random.Generator], Array]
-    guide: Callable[[Array, np.random.Generator], Array]
-    step: Callable[[Array, Array, np.random.Generator], tuple[Array, Array, Array]]
-    staged: Callable[[Array], Array] | None = None
-    observe: Callable[[Array], Array] = lambda state: state
-
-    @property
-    def regimes(self) -> tuple[Regime, ...]:
-        """The regimes that its logs can have: without stages there is nothing to stitch."""
-        return tuple(one for one in REGIMES if self.staged is not None or one != "heterogeneous")
-
-    def chance(self, n: int, rng: np.random.Generator) -> Array:
-        if self.actions:
-            return rng.integers(self.actions, size=n)
-        return rng.uniform(-1, 1, (n, self.size))
-
-
-def play(
-    world: World,
-    quality: Array,
-    late: Array,
-    cut: Array,
-    rng: np.random.Generator,
-    noise: float,
-    bias: Array | float = 0.0,
-) -> dict[str, Array]:
-    """Episodes as columns in the order of episode and step.
-
-    quality: (n,) probability of following the guide.   late: (n,) begins at the second stage.
-    cut: (n,) the recording ends when the first stage is done.   noise: on the guide's continuous actions.
-    bias: (n, 1) on them, for the length of an episode: several policies, each wrong in its own way.
-    """
-    n = len(quality)
-    state, alive, rows = world.begin(n, late, rng), np.ones(n, np.bool_), list[dict[str, Array]]()
-    for step in range(world.horizon):
-        follow = rng.random(n) < quality
-        action = world.guide(state, rng)
-        if not world.actions:
-            action = np.clip(action + bias + noise * rng.standard_normal(action.shape), -1, 1)
-        action = np.where(follow if world.actions else follow[:, None], action, world.chance(n, rng))
-        after, reward, ended = world.step(state, action, rng)
-        halfway = world.staged(after) if world.staged is not None else np.zeros(n, np.bool_)
-        stop = (cut & halfway) | (step == world.horizon - 1)
-        row = {
-            "episode": np.arange(n), "observation": world.observe(state), "action": action, "reward": reward,
-            "next_observation": world.observe(after), "terminal": ended, "timeout": stop & ~ended,
-        }  # fmt: skip
-        rows.append({name: column[alive] for name, column in row.items()})
-        state, alive = after, alive & ~ended & ~stop
-        if not alive.any():
-            break
-    columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    order = np.argsort(columns["episode"], kind="stable")
-    return {name: column[order] for name, column in columns.items()}
-
-
-def make(world: World, regime: Regime, seed: int) -> Dataset:
-    """One log of a regime. Size, share of good episodes, noise and presence of rewards vary by seed."""
-    rng = np.random.default_rng([seed, REGIMES.index(regime), sum(map(ord, world.name))])
-    kind, few = regime, regime == "insufficient"
-    if few:
-        kind = world.regimes[rng.integers(len(world.regimes) - 1)]
-    n = 4000
-    late, cut = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-    quality = np.full(n, rng.uniform(0.85, 1.0))
-    bias = np.zeros((n, 1))
-    if kind == "mixed" and not world.actions and rng.random() < 0.3:
-        bias = rng.choice([-1.0, 0.0, 1.0], (n, 1)) * rng.uniform(0.4, 0.9)
-    elif kind == "mixed":
-        good = rng.random(n) < rng.uniform(0.1, 0.5)
-        poor = rng.uniform(0, rng.uniform(0.05, 0.6), n)
-        quality = np.where(good, quality, poor) if rng.random() < 0.6 else rng.random(n) ** rng.uniform(1, 3)
-    elif kind == "random":
-        quality[:] = rng.uniform(0, 0.08)
-    elif kind == "heterogeneous":
-        late = rng.random(n) < rng.uniform(0.3, 0.7)
-        cut, quality[:] = ~late, rng.uniform(0.6, 0.95)
-    columns = play(world, quality, late, cut, rng, rng.uniform(0.05, 0.9), bias)
-    rows = np.exp(rng.uniform(*np.log((20, 300) if few else (1_000, 9_000))))
-    columns = _first(columns, int(rows))
-    if few and rng.random() < 0.5:
-        kept = columns["episode"] < rng.integers(1, 4)
-        columns = {name: column[kept] for name, column in columns.items()}
-    rewarded = kind == "mixed" or rng.random() > 0.15
-    return _dataset(world, columns, rewarded, scale=float(10 ** rng.uniform(-2, 2)))
-
-
-def _first(columns: dict[str, Array], rows: int) -> dict[str, Array]:
-    last = columns["episode"][min(rows, len(columns["episode"])) - 1]
-    return {name: column[columns["episode"] <= last] for name, column in columns.items()}
-
-
-def _dataset(world: World, columns: dict[str, Array], rewarded: bool, scale: float) -> Dataset:
-    width = columns["observation"].shape[1]
-    log = Log(
-        source=world.name, layout="world", episode=columns["episode"], terminal=columns["terminal"],
-        timeout=columns["timeout"], observation=columns["observation"].astype(np.float32),
-        next_observation=columns["next_observation"].astype(np.float32),
-        action=columns["action"].astype(np.int32 if world.actions else np.float32),
-        reward=(scale * columns["reward"]).astype(np.float32) if rewarded else None,
-        observation_space=Box((width,)),
-        action_space=Discrete(world.actions) if world.actions
-        else Box((world.size,), low=(-1.0,) * world.size, high=(1.0,) * world.size),
-    )  # fmt: skip
-    return build(log)
-
-
 MOVES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
 
 
@@ -351,6 +217,50 @@ def key_and_door(*, name: str, length: int = 7) -> World:
                  staged=lambda state: state[:, 2] > 0)  # fmt: skip
 
 
+def springs(*, name: str, masses: int, pays: Callable[[Array], Array], jump: float) -> World:
+    """A chain of masses on springs, each to be held at a target of its own, which is seen. Some are far off.
+
+    pays: what the masses earn for their gaps.   jump: probability that the targets change in a step.
+    """
+    drawn = np.random.default_rng(masses)
+    inertia, damping, ground, between = drawn.uniform((0.5, 0.2, 0.2, 0.1), (2.0, 1.0, 1.0, 0.8))
+    pull = np.eye(masses) * (ground + 2 * between) - between * (np.eye(masses, k=1) + np.eye(masses, k=-1))
+    force = 1.8 * (ground + 4 * between)
+    parts = (slice(masses), slice(masses, 2 * masses), slice(2 * masses, None))
+
+    def targets(n: int, rng: np.random.Generator) -> Array:
+        far = rng.choice([-1.0, 1.0], (n, 1)) * rng.uniform(0.3, 1.5, (n, 1))
+        return far * rng.uniform(0.7, 1.3, (n, masses))
+
+    def gaps(state: Array) -> Array:
+        return np.abs(state[:, parts[0]] - state[:, parts[2]])
+
+    def begin(n: int, late: Array, rng: np.random.Generator) -> Array:
+        target = targets(n, rng)
+        place = np.where(late[:, None], 0.6 * target, 0) + 0.05 * rng.standard_normal((n, masses))
+        return np.concatenate([place, 0.1 * rng.standard_normal((n, masses)), target], axis=1)
+
+    def guide(state: Array, rng: np.random.Generator) -> Array:
+        place, speed, target = (state[:, part] for part in parts)
+        wanted = inertia * (4.0 * (target - place) - 4.0 * speed) + place @ pull + damping * speed
+        return np.clip(wanted / force, -1, 1)
+
+    def step(state: Array, action: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+        place, speed, target = (state[:, part] for part in parts)
+        speed = speed + 0.1 / inertia * (force * action - place @ pull - damping * speed)
+        jumps = rng.random((len(state), 1)) < jump
+        after = np.concatenate(
+            [place + 0.1 * speed, speed, np.where(jumps, targets(len(state), rng), target)], axis=1
+        )
+        return after, pays(gaps(after)).sum(1), np.zeros(len(state), np.bool_)
+
+    def near(state: Array) -> Array:
+        return gaps(state).mean(1) < 0.45 * np.abs(state[:, parts[2]]).mean(1)
+
+    return World(name=name, horizon=100, actions=0, size=masses, begin=begin, guide=guide, step=step,
+                 staged=near)  # fmt: skip
+
+
 FAMILIES: dict[str, tuple[World, ...]] = {
     "grid": (
         grid(ROOMS, (0, 0), (6, 6), slip=0.1, cost=0.0, name="rooms"),
@@ -367,4 +277,10 @@ FAMILIES: dict[str, tuple[World, ...]] = {
     ),
     "machine": (machine(name="machine"),),
     "key-and-door": (key_and_door(name="key-and-door"),),
+    "springs": (
+        springs(masses=1, pays=lambda gap: -np.sqrt(gap), jump=0.02, name="mass-on-spring"),
+        springs(masses=2, pays=lambda gap: np.exp(-np.square(gap / 0.3)), jump=0.0, name="two-on-springs"),
+        springs(masses=3, pays=lambda gap: -np.log(gap + 0.05), jump=0.02, name="three-on-springs"),
+        springs(masses=8, pays=lambda gap: -np.sqrt(gap), jump=0.0, name="eight-on-springs"),
+    ),
 }  # fmt: skip

@@ -29,8 +29,8 @@ SCHEMAS = {
         observation=("position", *(f"user-item_affinity_{n}" for n in range(34))),
     ),
 )  # fmt: skip
-# Where two answers are given, the notes allow both: a learning run that is good for most of its length, one
-# policy that is far from the best, a few demonstrations.
+# Where more answers are given, the notes allow them: a learning run that is good for most of its length, a
+# few demonstrations whose returns differ by 0.45 of their mean.
 REGIMES = {
     "swingup/uniform.h5": ("random",),
     "swingup/random.h5": ("random",),
@@ -38,10 +38,10 @@ REGIMES = {
     "swingup/expert_replay.h5": ("mixed",),
     "swingup/medium.h5": ("mixed",),
     "swingup/expert.h5": ("imitation",),
-    "neorl/dmsd_train.npz": ("mixed", "imitation"),
+    "neorl/dmsd_train.npz": ("mixed",),
     "neorl/safety_halfcheetah_train.npz": ("imitation",),
     "pendulum/pendulum_replay.npz": ("mixed", "imitation"),
-    "adroit/door_human.npz": ("imitation", "insufficient"),
+    "adroit/door_human.npz": ("imitation", "insufficient", "mixed"),
     "pointmaze/pointmaze-large-stitch-v0-val.npz": ("heterogeneous",),
     "pointmaze/pointmaze-large-stitch-v0.npz": ("heterogeneous",),
     "acrobot/acrobot.csv": ("mixed",),
@@ -64,11 +64,18 @@ def test_regimes_of_real_logs(name: str) -> None:
     json.dumps(found.to_json(), allow_nan=False)
 
 
-def test_one_policy_that_is_far_from_the_best_is_not_only_imitated() -> None:
-    """Cloning earns 556 there, implicit Q-learning 617 (benchmarks/RESULTS.md)."""
-    methods = [one.method for one in told("neorl/dmsd_train.npz").recommendation]
-    assert methods[0] in ("iql", "filtered_bc")
-    assert "iql" in methods
+def test_middling_policies_that_earn_alike_are_neither_imitated_nor_filtered_first() -> None:
+    """Cloning earns 558 there, implicit Q-learning 611 (benchmarks/RESULTS.md)."""
+    found = told("neorl/dmsd_train.npz")
+    assert found.regime.probabilities["imitation"] < 0.35
+    assert [one.method for one in found.recommendation[:2]] == ["iql", "bc"]
+
+
+def test_few_demonstrations_are_imitated_as_a_whole() -> None:
+    """Cloning earns 92 there, implicit Q-learning 14 (benchmarks/RESULTS.md)."""
+    first = told("adroit/door_human.npz").recommendation[0]
+    assert first.method == "bc"
+    assert "is 2 episodes: too few" in first.evidence
 
 
 def test_fragments_of_a_maze_ask_for_rewards_and_for_joining() -> None:

@@ -19,7 +19,7 @@ NAMES: tuple[Name, ...] = get_args(Name)
 LEAST_GAIN = 0.05
 MEANINGS: dict[Name, str] = {
     "imitation": "near the best that the log can give",
-    "mixed": "good and bad episodes from the same starts",
+    "mixed": "good and bad episodes from the same starts, or all of them middling",
     "heterogeneous": "fragments that are worth more when joined",
     "random": "hardly better than chance, but wide",
     "insufficient": "too little to tell",

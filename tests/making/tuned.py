@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import pytest
 
 from making.point import POINT, point_log
+from making.runs import Stop
 from suture.algorithms.base import Algorithm, Batch, Metrics, Spec
 from suture.config import bounded
 from suture.keys import Key
@@ -17,6 +19,7 @@ from suture.nets.distributions import Gaussian, Point
 from suture.nets.encoder import Observation
 from suture.nets.policies import Policy
 from suture.online.finetune import finetune
+from suture.storage import atomic
 from suture.training.run import Run
 from suture.training.train import Watch, train
 
@@ -105,3 +108,15 @@ def live(start: Path, out: Path, crash_at: str) -> None:
     """Fine-tune until something, or a crash point, kills this process; the next one takes the run up."""
     os.environ["SUTURE_CRASH_AT"] = crash_at
     tuned(Run(start, Nudge), out, steps=240, resume=True)
+
+
+def break_off(monkeypatch: pytest.MonkeyPatch, point: str, survived: int) -> None:
+    """From now on raise `Stop` at a crash point, once it was passed so many times."""
+    left_over = [survived]
+
+    def crash(name: str) -> None:
+        left_over[0] -= name == point
+        if left_over[0] < 0:
+            raise Stop
+
+    monkeypatch.setattr(atomic, "crash_point", crash)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from making.point import CORRIDOR, POINT, STEPS, Point, corridor_log, point_log
 from making.runs import Stop
-from making.tuned import Nudge, left, metrics, offline, told, tuned
+from making.tuned import Nudge, break_off, left, metrics, offline, told, tuned
 
 from suture.algorithms.cql import CQL
 from suture.algorithms.table import ALGORITHMS
@@ -23,7 +23,6 @@ from suture.errors import ConfigError, OutOfBudget, RunMismatch, SutureError
 from suture.evaluation.evaluate import evaluate
 from suture.online.finetune import finetune
 from suture.online.settings import PRESETS, Online, Preset, preset_for
-from suture.storage import atomic
 from suture.training.outcome import Outcome
 from suture.training.run import Run, open_run
 from suture.training.sweep import Sweep
@@ -111,14 +110,7 @@ def test_broken_off_at_a_crash_point_again_and_again(
 ) -> None:
     """Each attempt gets past one crash more than the one before."""
     for survived in range(1, 30, 5):
-        left_over = [survived]
-
-        def crash(name: str, left_over: list[int] = left_over) -> None:
-            left_over[0] -= name == point
-            if left_over[0] < 0:
-                raise Stop
-
-        monkeypatch.setattr(atomic, "crash_point", crash)
+        break_off(monkeypatch, point, survived)
         try:
             tuned(start, tmp_path / "run", resume=True, keep=2)
             break

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from making.point import CORRIDOR, POINT, STEPS, point_log
 from making.runs import Stop
-from making.tuned import Nudge
+from making.tuned import Nudge, break_off
 
 from suture.data.load import load
 from suture.errors import RunMismatch
@@ -16,7 +16,6 @@ from suture.online import loop as module
 from suture.online.loop import loop
 from suture.online.settings import Rounds
 from suture.report.make import make
-from suture.storage import atomic
 from suture.training.outcome import Outcome
 from suture.training.run import Run
 from suture.training.settings import Settings
@@ -82,14 +81,7 @@ def test_a_loop_that_was_broken_off_goes_on_exactly(
     point: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for survived in range(0, 24, 3):
-        left_over = [survived]
-
-        def crash(name: str, left_over: list[int] = left_over) -> None:
-            left_over[0] -= name == point
-            if left_over[0] < 0:
-                raise Stop
-
-        monkeypatch.setattr(atomic, "crash_point", crash)
+        break_off(monkeypatch, point, survived)
         try:
             looped(tmp_path / "loop", resume=True)
         except Stop:

@@ -28,7 +28,7 @@ from suture.envs.composite.env import PIXELS, Observation, View, command_of, sta
 from suture.envs.composite.scene import Scene
 from suture.envs.composite.scripts import Drift, Script, Tries, habit
 from suture.envs.composite.states import STATE
-from suture.envs.make import advice
+from suture.envs.make import advice, cores
 from suture.errors import ConfigError
 from suture.spaces import Array, Box, Dict, Space
 
@@ -236,17 +236,12 @@ def _codes(sets: Array) -> Array:
 
 def _made(jobs: list[tuple[str, int, int]], recipe: Recipe, workers: int | None) -> Iterator[dict[str, Any]]:
     """What each job makes, in their order."""
-    count = _cores() if workers is None else workers
+    count = cores() if workers is None else workers
     if count == 1 or (workers is None and len(jobs) < 8 * count):
         yield from (_batch(*job, recipe) for job in jobs)
         return
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_batch, *zip(*jobs, strict=True), [recipe] * len(jobs))
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make(

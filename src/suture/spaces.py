@@ -43,6 +43,11 @@ class Box:
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
+    def is_finite(self) -> bool:
+        """Whether no bound that is known is infinite."""
+        return all(map(math.isfinite, [*(self.low or ()), *(self.high or ())]))
+
+    @property
     def kind(self) -> str:
         """'box[3] float32', without the bounds."""
         return f"{'image' if self.is_image else 'box'}{list(self.shape)} {self.dtype}"

@@ -224,7 +224,7 @@ def test_an_exception_leaves_what_was_appended_in_the_log(tmp_path: Path) -> Non
         ({"observation": {"image": np.zeros((3, 6, 8, 3), "u1"), "hand": np.zeros((4, 2))}}, "expected 4 of"),
         ({"seed": 2.5}, "a seed must be"), ({"seed": 2**63}, "a seed must be"),
         ({"columns": {"policy": "a"}}, "its columns are"),
-        ({"columns": {"policy": "a" * 65, "skill": 1.0}}, "more than 64 bytes"),
+        ({"columns": {"policy": "a" * 65, "skill": 1.0}}, "of 64 bytes at most"),
         ({"columns": {"policy": "a", "skill": "b"}}, "expected one number"),
     ],
 )  # fmt: skip

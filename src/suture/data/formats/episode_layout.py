@@ -38,7 +38,7 @@ class Episode:
     observation: tree of (T + 1, ...), what was seen before each step and after the last.
     action: (T, dimensions), or (T,) choices.   reward: (T,).
     terminated: it ended; nothing follows.   truncated: it was cut; something would have followed.
-    columns: what else is known, one value for the whole episode, or (T,).
+    columns: what else is known, one value for the whole episode; of numbers also (T,).
     """
 
     seed: int
@@ -104,6 +104,8 @@ class Layout:
                 "This store is for observations with an image (bytes; height, width, channels); found "
                 f"{self.observation_space}. Other logs are stored by `suture convert`."
             )
+        if isinstance(self.action_space, Box) and not self.action_space.is_finite:
+            raise ConfigError(f"Actions have finite bounds, or none; found {self.action_space}.")
         odd = [name for name, kind in self.columns.items() if kind not in KINDS or name in ("", "seed")]
         count = sum(math.prod(column.shape) for column in self.table.values())
         if odd or count > MOST_COLUMNS or len({name for name, _, _ in self.wide}) < len(self.wide):
@@ -204,6 +206,8 @@ class Layout:
             most = column.choices
             if most is not None and not 0 <= table[name].min() <= table[name].max() < most:
                 raise FormatError(f"{where}: {name} holds others than the choices 0 to {most - 1}.")
+            if column.text:
+                _require_utf8(table[name], f"{where}: {name}")
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -259,14 +263,9 @@ class Layout:
             raise episode.refused(f"its columns are {names}")
         found = dict[str, Array]()
         for name, value in episode.columns.items():
-            column, array = self.table[f"columns/{name}"], np.asarray(value)
-            if column.text:
-                array = np.frombuffer(str(value).encode().ljust(TEXT_BYTES, b"\0"), np.uint8)
-                if len(array) > TEXT_BYTES or "\0" in str(value):
-                    raise episode.refused(f"column {name!r} is a text of more than {TEXT_BYTES} bytes")
-            elif array.dtype.kind not in "fiub" or array.shape not in ((), (rows,)):
-                raise episode.refused(f"column {name!r} is {value!r:.60}, expected one number, or {rows}")
-            found[f"columns/{name}"] = np.broadcast_to(array.astype(column.dtype), (rows, *column.shape))
+            column = self.table[f"columns/{name}"]
+            settled = _text(episode, name, value) if column.text else _numbers(episode, name, value, column)
+            found[f"columns/{name}"] = np.broadcast_to(settled, (rows, *column.shape))
         return found
 
 
@@ -290,6 +289,41 @@ def _settled(episode: Episode, name: str, array: Any, rows: int, column: Column)
     if not np.isfinite(settled).all():
         raise episode.refused(f"{name} holds NaN, infinity, or what is too large for float32")
     return settled
+
+
+def _numbers(episode: Episode, name: str, value: Any, column: Column) -> Array:
+    """The numbers of a column, one or one a step, in its dtype; none of them changes but by rounding."""
+    array, rows = np.asarray(value), len(episode.action)
+    if array.dtype.kind not in "fiub" or array.shape not in ((), (rows,)):
+        raise episode.refused(f"column {name!r} is {value!r:.60}, expected one number, or {rows}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        settled = array.astype(column.dtype)
+    fit = settled == array if column.dtype.kind in "ib" else np.isfinite(settled) >= np.isfinite(array)
+    if not np.all(fit):
+        raise episode.refused(f"column {name!r} holds numbers that are no {column.dtype}: {value!r:.60}")
+    return settled
+
+
+def _text(episode: Episode, name: str, value: Any) -> Array:
+    """A text as the bytes of its column, (TEXT_BYTES,)."""
+    content = value.encode(errors="replace") if isinstance(value, str) else b"\0"
+    if len(content) > TEXT_BYTES or b"\0" in content or content.decode() != value:
+        raise episode.refused(
+            f"column {name!r} is {value!r:.80}, expected one text an episode, of {TEXT_BYTES} bytes at most"
+        )
+    return np.frombuffer(content.ljust(TEXT_BYTES, b"\0"), np.uint8)
+
+
+def texts(column: Array) -> Array:
+    """A column of text, (rows, TEXT_BYTES), as strings, (rows,)."""
+    return np.char.decode(np.ascontiguousarray(column).view(f"S{TEXT_BYTES}")[:, 0], "utf-8")
+
+
+def _require_utf8(column: Array, where: str) -> None:
+    try:
+        texts(column)
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{where} holds no UTF-8.") from error
 
 
 def _column(leaf: Space) -> Column:

@@ -15,9 +15,8 @@ from suture import spaces
 from suture.data.dataset import Dataset
 from suture.data.findings import Finding, option
 from suture.data.formats import array_record
-from suture.data.formats.episode_layout import Layout, at
+from suture.data.formats.episode_layout import Layout, at, texts
 from suture.data.formats.episode_store import (
-    TEXT,
     Logged,
     Shard,
     frames_name,
@@ -42,7 +41,7 @@ def open(path: Path, *, skip_bad: bool = False) -> Dataset:
     Every file's size and SHA-256 are compared with the manifest, and pictures once more when they are read.
     skip_bad: leave bad shards out, with a finding that names them, instead of refusing the store.
     """
-    layout, shards = read_manifest(path)
+    layout, shards, logged = _told(path)
     tables, files = list[dict[str, Array]](), dict[Path, int]()
     reasons, lost = list[str](), 0
     for number, shard in enumerate(shards):
@@ -52,7 +51,6 @@ def open(path: Path, *, skip_bad: bool = False) -> Dataset:
         except FormatError as error:
             reasons.append(str(error))
             lost += shard.rows
-    logged = read_log(path, len(shards), layout)
     reasons += logged.damaged
     tables += [steps.table for steps in logged.episodes]
     if reasons and not (skip_bad and tables):
@@ -64,7 +62,17 @@ def open(path: Path, *, skip_bad: bool = False) -> Dataset:
     if not tables:
         raise FormatError(f"{path} holds no episodes yet. Record some first.")
     findings = _findings(path, len(shards), reasons, lost, logged.torn)
-    return _dataset(path, layout, joined(layout, tables), _Records(path, files, logged), findings)
+    records = _Records(path / log_name(len(shards)), files, logged)
+    return _dataset(path, layout, joined(layout, tables), records, findings)
+
+
+def _told(path: Path) -> tuple[Layout, list[Shard], Logged]:
+    """The manifest and the log that goes with it: a writer may seal the log in between."""
+    while True:
+        layout, shards = read_manifest(path)
+        logged = read_log(path, len(shards), layout)
+        if read_manifest(path)[1] == shards:
+            return layout, shards, logged
 
 
 def _pictures(shard: Shard, layout: Layout) -> int:
@@ -135,16 +143,15 @@ def _columns(layout: Layout, table: dict[str, Array]) -> dict[str, Array]:
     found = {name: table[f"columns/{name}"] for name in layout.columns}
     for name, kind in layout.columns.items():
         if kind == "text":
-            found[name] = np.char.decode(np.ascontiguousarray(found[name]).view(TEXT)[:, 0], "utf-8")
+            found[name] = texts(found[name])
     return found
 
 
 class _Records:
     """The encoded pictures of a store by their number: those of its shards, then those of its log."""
 
-    def __init__(self, path: Path, files: dict[Path, int], logged: Logged):
-        self._log = path / log_name(len(files))
-        self._files, self.sealed = files, sum(files.values())
+    def __init__(self, log: Path, files: dict[Path, int], logged: Logged):
+        self._log, self._files, self.sealed = log, files, sum(files.values())
         self._tail = [picture for steps in logged.episodes for picture in steps.pictures]
 
     @functools.cached_property

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from suture.data.formats import tabular
-from suture.data.formats.episode_layout import FORMAT, KIND, TEXT_BYTES, Layout, Steps
+from suture.data.formats.episode_layout import FORMAT, KIND, TEXT_BYTES, Layout, Steps, texts
 from suture.errors import FormatError
 from suture.spaces import Array
 from suture.storage import records
@@ -27,7 +27,6 @@ from suture.storage.manifest import Entry, digest, member, object_of, read_json,
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 64 << 20
-TEXT = f"S{TEXT_BYTES}"
 
 
 class Shard(NamedTuple):
@@ -99,7 +98,7 @@ def write_steps(layout: Layout, table: Mapping[str, Array]) -> bytes:
     for name, place, element in layout.wide:
         array = table[place]
         if layout.table[place].text:
-            columns[name] = [text.decode() for text in np.ascontiguousarray(array).view(TEXT)[:, 0].tolist()]
+            columns[name] = texts(array).tolist()
         else:
             columns[name] = np.ascontiguousarray(array.reshape(len(array), -1)[:, element])
     pl.DataFrame(columns).write_parquet(content)
@@ -125,7 +124,10 @@ def read_steps(path: Path, number: int, shard: Shard, layout: Layout) -> dict[st
     layout.require(table, str(where))
     found = (len(table["seed"]), int((table["step"] == 0).sum()))
     if found != (shard.rows, shard.episodes):
-        raise FormatError(f"{where} holds {found[0]:,} rows, its manifest says {shard.rows:,}.")
+        raise FormatError(
+            f"{where} holds {found[0]:,} rows of {found[1]:,} episodes, its manifest says {shard.rows:,} of "
+            f"{shard.episodes:,}."
+        )
     return table
 
 
@@ -154,5 +156,5 @@ def _plain(series: pl.Series, *, text: bool) -> Array:
         return series.to_numpy()
     if series.dtype != pl.String or (series.str.len_bytes().max() or 0) > TEXT_BYTES:  # type: ignore[operator]
         raise ValueError(f"column {series.name!r} holds no short texts")
-    encoded = np.array([value.encode() for value in series.to_list()], TEXT)
+    encoded = np.array([value.encode() for value in series.to_list()], f"S{TEXT_BYTES}")
     return encoded.view(np.uint8).reshape(-1, TEXT_BYTES)

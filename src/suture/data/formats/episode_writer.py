@@ -27,7 +27,7 @@ from suture.data.formats.episode_store import (
     write_manifest,
     write_steps,
 )
-from suture.errors import FormatError
+from suture.errors import FormatError, StorageError
 from suture.storage import atomic, records
 from suture.storage.lock import Lock
 from suture.storage.manifest import manifest_of
@@ -55,8 +55,8 @@ class Writer:
     ):  # fmt: skip
         self.path, self.layout = Path(path), layout
         self._limits, self._skip_bad = (shard_episodes, shard_bytes), skip_bad
-        self._shards, self._seeds = list[Shard](), set[int]()
-        self._logged = self._end = 0
+        self._shards, self._seeds, self._logged = list[Shard](), set[int](), set[int]()
+        self._end, self._known = 0, True
 
     def __enter__(self) -> "Writer":
         atomic.make_folder(self.path.absolute())
@@ -89,9 +89,10 @@ class Writer:
         """Store episodes, or what `Layout.pack` made of them; they are on the disk when this returns.
 
         Those whose seed is stored already are left out. Returns how many were not.
-        Raises `DataRefused` for an episode that does not fit the layout, before any is written, and
-        `StorageError`; what was stored before is stored still.
+        Raises `DataRefused` for an episode that does not fit the layout (`FormatError` for such bytes),
+        before any is written, and `StorageError`; what was stored before is stored still.
         """
+        self._require_known()
         packed = [one if isinstance(one, bytes) else self.layout.pack(one) for one in episodes]
         seeds = [_seed(self.layout.unpack(np.frombuffer(one, np.uint8), "an episode")) for one in packed]
         new = {seed: one for seed, one in zip(seeds, packed, strict=True) if seed not in self._seeds}
@@ -102,17 +103,26 @@ class Writer:
         records.append(log, list(new.values()))
         atomic.crash_point("episode.after_append")
         self._seeds |= new.keys()
-        self._logged, self._end = self._logged + len(new), log.stat().st_size
-        if self._logged >= self._limits[0] or self._end >= self._limits[1]:
+        self._logged, self._end = self._logged | new.keys(), log.stat().st_size
+        if len(self._logged) >= self._limits[0] or self._end >= self._limits[1]:
             self.seal()
         return len(new)
 
     def seal(self) -> None:
-        """Turn the log into a shard. Raises `StorageError`; then the episodes are still in the log."""
+        """Turn the log into a shard. Raises `StorageError`; then the episodes are stored still."""
+        self._require_known()
         number = len(self._shards)
         episodes = read_log(self.path, number, self.layout).episodes
+        seeds = {_seed(one) for one in episodes}  # also of an append that failed when all was written
+        if lost := self._logged - seeds:
+            raise FormatError(
+                f"{self.path / log_name(number)} was damaged since it was written: {len(lost):,} of "
+                f"{len(self._logged):,} episodes cannot be read. Restore it, or open the store with "
+                "skip_bad=True and record them anew."
+            )
         if not episodes:
             return
+        self._seeds |= seeds
         table, steps, frames = (
             joined(self.layout, [one.table for one in episodes]), steps_name(number), frames_name(number)
         )  # fmt: skip
@@ -129,15 +139,25 @@ class Writer:
         self._publish([*self._shards, shard], point="seal.manifest")
 
     def _publish(self, shards: list[Shard], *, point: str) -> None:
-        """Make the store consist of these shards and an empty log."""
+        """Make the store these shards and an empty log. Where that fails, nothing more is written."""
+        self._known = False
         atomic.write_file(self.path / MANIFEST, write_manifest(self.layout, shards), point=point)
         self._shards = shards
         self._begin()
+        self._known = True
+
+    def _require_known(self) -> None:
+        """Refuse to go on where the disk failed so late that either manifest may stand."""
+        if not self._known:
+            raise StorageError(
+                f"{self.path}: sealing a shard failed at its very end. All episodes are stored; to record "
+                "more, leave this writer and open it anew."
+            )
 
     def _begin(self) -> None:
         """An empty log for the next shard; those of the sealed ones are void."""
         atomic.write_file(self.path / log_name(len(self._shards)), b"", point="log")
-        self._logged = self._end = 0
+        self._logged, self._end = set[int](), 0
         for log in self.path.glob("log-*"):
             if log.name < log_name(len(self._shards)):
                 log.unlink(missing_ok=True)
@@ -171,8 +191,8 @@ class Writer:
             )
         if logged.torn:
             os.truncate(log, logged.end)
-        self._seeds |= {_seed(episode) for episode in logged.episodes}
-        self._logged, self._end = len(logged.episodes), logged.end
+        self._logged, self._end = {_seed(episode) for episode in logged.episodes}, logged.end
+        self._seeds |= self._logged
 
 
 def _contents(episodes: Sequence[Steps]) -> Iterator[bytes]:

@@ -40,17 +40,14 @@ def save(arrays: Mapping[str, Array]) -> bytes:
 
 def open_tensors(path: Path) -> dict[str, Array]:
     """Name -> read-only array, mapped and not read. Raises `FormatError` or `HostileFile`."""
-    require_header(path)
     return parse(np.memmap(path, np.uint8, "r") if size_of(path) else np.empty(0, np.uint8), str(path))
 
 
 def require_header(path: Path) -> None:
-    """Raise `HostileFile` where the header is larger than any that is read: nothing else of it need be."""
+    """`FormatError` where the header alone shows that a file is not read: nothing else of it need be."""
     size = size_of(path)
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-    if MAX_HEADER < length <= size - 8:
-        raise HostileFile(f"{path} declares a header of {length:,} bytes; at most {MAX_HEADER:,} are read.")
+        _length(file.read(8), size, str(path))
 
 
 def parse(content: Array, where: str) -> dict[str, Array]:
@@ -64,8 +61,9 @@ def parse(content: Array, where: str) -> dict[str, Array]:
     return arrays
 
 
-def _header(content: Array, where: str) -> tuple[list[Span], int]:
-    size, length = len(content), int.from_bytes(content[:8].tobytes(), "little")
+def _length(head: bytes, size: int, where: str) -> int:
+    """The length of the header of a file of so many bytes, from its first 8."""
+    length = int.from_bytes(head, "little")
     if size < 8 or length > size - 8:
         raise FormatError(
             f"{where} is cut off or not a safetensors file: its header of {length:,} bytes does not fit "
@@ -73,6 +71,11 @@ def _header(content: Array, where: str) -> tuple[list[Span], int]:
         )
     if length > MAX_HEADER:
         raise HostileFile(f"{where} declares a header of {length:,} bytes; at most {MAX_HEADER:,} are read.")
+    return length
+
+
+def _header(content: Array, where: str) -> tuple[list[Span], int]:
+    size, length = len(content), _length(content[:8].tobytes(), len(content), where)
     header = object_of(
         parse_json(content[8 : 8 + length].tobytes(), f"The header of {where}"), f"The header of {where}"
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from making.damage import damage
 from making.episodes import ACTIONS, IMAGE, LAYOUT, PICTURES, episode, layout_of, logged, record, same
 
 import suture
@@ -276,19 +277,6 @@ def test_another_layout_is_refused_by_what_differs(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"holds other files \(mine.txt\)"):
         Writer(tmp_path / "notes", PICTURES).__enter__()
     same(suture.load(store), range(2), PICTURES)
-
-
-def damage(path: Path, how: str) -> None:
-    content = path.read_bytes()
-    if how == "missing":
-        path.unlink()
-    elif how == "cut":
-        path.write_bytes(content[: len(content) // 2])
-    elif how == "flipped":
-        path.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
-    else:
-        path.rename(path.with_suffix(".moved"))
-        path.symlink_to(path.with_suffix(".moved"))
 
 
 @pytest.mark.parametrize("how", ["missing", "cut", "flipped", "link"])

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from making.damage import damage
 
 from suture import spaces
 from suture.data.dataset import Dataset
@@ -197,19 +198,6 @@ def test_s9_two_writers_do_not_append_at_once(tmp_path: Path) -> None:
     native.write(dataset(), tmp_path / "store")
     with Lock(tmp_path / "store" / "lock"), pytest.raises(RunLocked, match=str(os.getpid())):
         native.append(dataset(), tmp_path / "store")
-
-
-def damage(path: Path, how: str) -> None:
-    content = path.read_bytes()
-    if how == "missing":
-        path.unlink()
-    elif how == "cut":
-        path.write_bytes(content[: len(content) // 2])
-    elif how == "flipped":
-        path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
-    else:
-        path.rename(path.with_suffix(".moved"))
-        path.symlink_to(path.with_suffix(".moved"))
 
 
 @pytest.mark.parametrize("how", ["missing", "cut", "flipped", "link"])

@@ -100,6 +100,19 @@ def test_a_choice_and_numbers_are_searched_together() -> None:
     np.testing.assert_allclose(actions[:, 0], 0.5, atol=0.05)
 
 
+def test_none_of_the_choices_is_one_of_them() -> None:
+    """Where each costs something, none is chosen; where the second pays, it is; all four are drawn alike."""
+    block = Choice(3, none=True)
+    for worth, best in (([-0.1, -0.2, -0.3], [-1, -1, -1]), ([-0.1, 0.2, -0.3], [-1, 1, -1])):
+        mixed = CrossEntropy((Interval(1), block), iterations=4)
+        actions = np.asarray(found(mixed, lambda _, a, w=worth: a[..., 1:] @ jnp.array(w), jnp.zeros((2, 2))))
+        np.testing.assert_array_equal(actions[:, 1:], [best] * 2)
+    drawn = np.asarray(block.draw(block.start(1), KEY, 20_000))
+    np.testing.assert_allclose([(drawn.max(-1) < 0).mean(), *((drawn + 1) / 2).mean((0, 1))], 0.25, atol=0.01)
+    elites = jnp.array([[[-1.0, -1, -1]], [[-1, 1, -1]]])
+    np.testing.assert_allclose(block.fit(elites)[0], [[0.0375, 0.4625, 0.0375, 0.4625]], rtol=1e-6)
+
+
 def test_no_choice_is_lost_by_smoothing() -> None:
     """All elites chose the first of four: it has probability 0.85 + 0.15 / 4, the others 0.15 / 4."""
     block = Choice(4)

@@ -286,5 +286,12 @@ def test_qt_opt_refuses_a_log_whose_choices_are_none() -> None:
     rows[1] = [-0.2, 1, 0.5]
     with pytest.raises(RefusedInput, match="1 of 3 rows"):
         QTOpt(choices=2).require(data)
+    rows[1] = [-0.2, 0, 0]
+    with pytest.raises(RefusedInput, match="1 of 3 rows"):
+        QTOpt(choices=2).require(data)
+    QTOpt(choices=2, no_choice=True).require(data)
+    rows[1] = [-0.2, 1, 1]
+    with pytest.raises(RefusedInput, match="at most one is high and the others are low; in 1 of 3"):
+        QTOpt(choices=2, no_choice=True).require(data)
     with pytest.raises(RefusedInput, match="at least 4 numbers"):
         QTOpt(choices=4).require(data)

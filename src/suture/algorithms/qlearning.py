@@ -88,12 +88,9 @@ class QLearning(CriticBased[QState]):
         updates = state.updates + 1
         average, *old = state.targets
         average = follow(average, critic.net, self.target_rate)
-        old = [_renew(updates % self.lag == 0, average, copy) for copy in old]
+        now = updates % self.lag == 0
+        old = [jax.tree.map(lambda new, kept: jnp.where(now, new, kept), average, copy) for copy in old]
         return QState(critic, (average, *old), updates), metrics | scalars(value_mean=next_value.mean())
-
-
-def _renew(now: Array, new: Critic, old: Critic) -> Critic:
-    return jax.tree.map(lambda fresh, kept: jnp.where(now, fresh, kept), new, old)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +126,7 @@ class QTOpt(QLearning):
         0, at_least=0, unit="dimensions", source=QT_OPT,
         help="the last dimensions of an action are one choice: one is high and the others are low",
     )  # fmt: skip
+    no_choice: bool = bounded(False, source=QT_OPT, help="with choices: all of them may be low as well")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,10 +136,11 @@ class QTOpt(QLearning):
     def require(self, dataset: Dataset) -> None:
         super().require(dataset)
         if self.choices:
-            require_one_choice(dataset.action, dataset.action_space, self.choices, "choices")
+            none = self.no_choice
+            require_one_choice(dataset.action, dataset.action_space, self.choices, "choices", none=none)
 
     def maximiser(self, critic: Critic) -> Maximiser:
-        choice = (Choice(self.choices),) if self.choices else ()
+        choice = (Choice(self.choices, none=self.no_choice),) if self.choices else ()
         blocks = (Interval(critic.action_size - self.choices), *choice)
         return CrossEntropy(blocks, self.samples, self.elites, self.iterations)
 

@@ -51,24 +51,25 @@ def settle_actions(
     return np.clip(settled, low, high) if _rounding_only(settled, low, high, flat.dtype) else settled, space
 
 
-def require_one_choice(action: Array, space: Space, last: int, what: str) -> None:
+def require_one_choice(action: Array, space: Space, last: int, what: str, *, none: bool = False) -> None:
     """Refuse a log whose `last` dimensions of an action are not one choice: one high, the others low.
 
-    what: the field that says so, named in the refusal.
+    what: the field that says so, named in the refusal.   none: all of them may be low as well.
     """
     if not isinstance(space, Box) or space.low is None or space.high is None or space.size < last:
         raise RefusedInput(f"{what}={last} is for bounded actions of at least {last} numbers, not {space}.")
     low, high = (np.asarray(bound, np.float32)[-last:] for bound in (space.low, space.high))
     chosen = np.asarray(action.reshape(len(action), -1)[:, -last:])
-    odd = (np.isclose(chosen, high).sum(1) != 1) | (~np.isclose(chosen, high) & ~np.isclose(chosen, low)).any(
-        1
-    )
+    is_high = np.isclose(chosen, high)
+    odd = (~is_high & ~np.isclose(chosen, low)).any(1) | (is_high.sum(1) > 1)
+    if not none:
+        odd |= ~is_high.any(1)
     if odd.any():
         first = int(odd.argmax())
         raise RefusedInput(
-            f"{what}={last} says that of the last {last} numbers of an action one is high and the others are "
-            f"low; in {int(odd.sum()):,} of {len(odd):,} rows it is not so, first in row {first}: "
-            f"{chosen[first].tolist()}. Leave {what} out, or log the choice so."
+            f"{what}={last} says that of the last {last} numbers of an action {'at most ' * none}one is high "
+            f"and the others are low; in {int(odd.sum()):,} of {len(odd):,} rows it is not so, first in row "
+            f"{first}: {chosen[first].tolist()}. Leave {what} out, or log the choice so."
         )
 
 

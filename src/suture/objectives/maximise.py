@@ -110,22 +110,31 @@ class Choice(Block):
     """Dimensions of which one is 1 and the others are -1: a categorical.
 
     smoothing: the share of a uniform distribution, which keeps every choice possible.
+    none: all of them may be -1 as well.
     """
 
     size: int = eqx.field(static=True)
     smoothing: float | Array = 0.15
+    none: bool = eqx.field(static=True, default=False)
+
+    @property
+    def choices(self) -> int:
+        """How many there are, none of them included."""
+        return self.size + self.none
 
     def start(self, rows: int) -> tuple[Array, ...]:
-        return (jnp.full((rows, self.size), 1 / self.size),)
+        return (jnp.full((rows, self.choices), 1 / self.choices),)
 
     def draw(self, belief: tuple[Array, ...], key: Key, samples: int) -> Array:
-        noise = jax.random.gumbel(key, (samples, 1, self.size))
+        noise = jax.random.gumbel(key, (samples, 1, self.choices))
         chosen = (jnp.log(belief[0]) + noise).argmax(-1)
         return 2 * jax.nn.one_hot(chosen, self.size) - 1
 
     def fit(self, elites: Array) -> tuple[Array, ...]:
         often = (elites.mean(0) + 1) / 2
-        return ((1 - self.smoothing) * often + self.smoothing / self.size,)
+        if self.none:
+            often = jnp.append(often, 1 - often.sum(-1, keepdims=True), axis=-1)
+        return ((1 - self.smoothing) * often + self.smoothing / self.choices,)
 
 
 class CrossEntropy(Maximiser):

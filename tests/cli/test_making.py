@@ -1,4 +1,4 @@
-"""`suture make composite`: what it prints, what it leaves behind, what it refuses."""
+"""`suture make`: what it prints, what it leaves behind, what it refuses."""
 
 import json
 import sys
@@ -72,3 +72,39 @@ def test_what_makes_no_log_is_refused(
 ) -> None:
     assert run(monkeypatch, "composite", tmp_path / "log", *wrong) == 2
     assert not (tmp_path / "log").exists()
+
+
+def test_grasps_are_made_and_what_does_not_fit_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("array_record", reason="array-record is an extra")
+    options = ("--pixels", 16, "--mix", "exact=1,random=1", "--workers", 1, "--seed", 2)
+    assert run(monkeypatch, "grasps", tmp_path / "log", "--episodes", 4, *options) == 0
+    said = capsys.readouterr().out
+    told = json.loads((tmp_path / "log" / "recipe.json").read_text())
+    assert told["recipe"] == {
+        "mix": {"exact": 1.0, "random": 1.0}, "objects": "train", "camera": "crop", "pixels": 16,
+        "depth": False, "seed": 2,
+    }  # fmt: skip
+    assert "in 4 episodes." in said
+    assert f"Succeeded: all {told['success']['all']:.1%}, exact 100.0%, random 0.0%." in said
+    for wrong, why in (
+        ((*options, "--episodes", 6), "never overwritten"),
+        (("--episodes", 6, "--resume"), "another recipe"),
+        (("--mix", "exact"), "--mix is NAME=SHARE"),
+    ):
+        assert run(monkeypatch, "grasps", tmp_path / "log", *wrong) == 2
+        assert why in capsys.readouterr().err
+    assert run(monkeypatch, "grasps", tmp_path / "log", "--episodes", 6, *options, "--resume") == 0
+    assert "in 6 episodes." in capsys.readouterr().out
+
+
+def test_make_lists_its_tasks_and_knows_no_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert "suture make composite" in said
+    assert "suture make grasps" in said
+    assert run(monkeypatch, "grasp") == 2
+    assert "Did you mean 'grasps'?" in capsys.readouterr().err

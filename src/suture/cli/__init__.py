@@ -172,7 +172,7 @@ def run(arguments: list[str]) -> int:
     if arguments[0] not in COMMANDS:
         raise ConfigError(f"There is no command {arguments[0]!r}.{nearest(arguments[0], COMMANDS)}")
     command, arguments = COMMANDS[arguments[0]], prepared(arguments)
-    if command in (train, finetune, loop):
+    if command in (train, finetune, loop, make):
         return command(arguments[1:])
     return tyro.cli(command, prog=f"suture {arguments[0]}", args=arguments[1:], registry=REGISTRY)
 

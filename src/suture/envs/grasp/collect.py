@@ -7,6 +7,7 @@ sittings, and go on with the seeds that it lacks.
 import dataclasses
 import functools
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,14 +18,20 @@ import numpy as np
 from suture import spaces
 from suture.config import nearest
 from suture.data.formats.episode_layout import Episode, Kind
+from suture.envs import gripper
 from suture.envs.grasp.env import HAND, HORIZON, Grasp, Place, check
 from suture.envs.grasp.objects import KINDS, Objects
+from suture.envs.grasp.scene import REACH
 from suture.envs.grasp.script import BEHAVIOURS, Script
 from suture.envs.make import advice, cores
 from suture.errors import ConfigError
 from suture.spaces import Array
 
-ACTION_SPACE = spaces.Box((8,), low=(-1.0,) * 8, high=(1.0,) * 8)
+SINE, COSINE = math.sin(REACH.turn), math.cos(REACH.turn)
+ACTION_SPACE = spaces.Box(
+    (8,), low=(-1.0, -1.0, -1.0, -SINE, COSINE, -1.0, -1.0, -1.0), high=(1.0, 1.0, 1.0, SINE, *(1.0,) * 4)
+)
+"""Of logged actions: turns within reach, so that a policy's are; the last three are one choice, or none."""
 COLUMNS: Mapping[str, Kind] = {"behaviour": "text", "success": "bool"}
 """What else is known of an episode: who acted, and whether it ended in a reward."""
 BATCH, AHEAD = 16, 2
@@ -76,13 +83,14 @@ def play(seed: int, recipe: Recipe) -> Episode:
     generator = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=(seed,)))
     env = _env(recipe.objects, recipe.camera, recipe.pixels, recipe.depth)
     env.np_random = generator
-    shares = np.array(list(recipe.mix.values()))
-    behaviour = list(recipe.mix)[generator.choice(len(shares), p=shares / shares.sum())]
+    names = sorted(recipe.mix)
+    shares = np.array([recipe.mix[name] for name in names])
+    behaviour = names[generator.choice(len(shares), p=shares / shares.sum())]
     first, _ = env.reset()
     script = Script(BEHAVIOURS[behaviour](generator), generator)
     seen, acted, rewards, ended = [first], list[Array](), list[float](), False
     while not ended and len(acted) < HORIZON:
-        acted.append(script.act(env.scene))
+        acted.append(plainly(script.act(env.scene), generator))
         observation, reward, ended, _, _ = env.step(acted[-1])
         seen.append(observation)
         rewards.append(reward)
@@ -91,6 +99,20 @@ def play(seed: int, recipe: Recipe) -> Episode:
         action=np.stack(acted), reward=np.array(rewards, np.float32), terminated=ended, truncated=not ended,
         columns={"behaviour": behaviour, "success": rewards[-1] > 0},
     )  # fmt: skip
+
+
+def plainly(action: Array, generator: np.random.Generator) -> Array:
+    """An action (8,) that does the same, as a search writes it: of the last three at most one is 1, else -1.
+
+    One that terminates moves nothing: its motion is drawn at random, so that a log shows that it is idle.
+    """
+    command, motion = gripper.read(action, REACH), action[:3]
+    turn, grip = command.turn, command.grip
+    if command.last:
+        motion, grip = generator.uniform(-1.0, 1.0, 3), 0
+        turn = float(generator.uniform(-REACH.turn, REACH.turn))
+    chosen = np.where([grip < 0, grip > 0, command.last], 1.0, -1.0)
+    return np.array([*motion, math.sin(turn), math.cos(turn), *chosen], np.float32)
 
 
 def collect(recipe: Recipe, seeds: Iterable[int], *, workers: int | None = None) -> Iterator[Episode]:

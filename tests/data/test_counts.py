@@ -130,9 +130,10 @@ def test_a_run_says_what_it_counted_and_resumes_with_it(tmp_path: Path) -> None:
     assert plain.recipe.counts is None
 
 
-def test_methods_without_rewards_refuse_a_penalty(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [{"count_penalty": 1.0}, {"balance": 0.5}])
+def test_methods_without_rewards_refuse_settings_of_them(tmp_path: Path, settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="bc does not learn from rewards"):
-        train(BC(hidden=(4,)), tabular(), steps=1, count_penalty=1.0, out=tmp_path / "run")
+        train(BC(hidden=(4,)), tabular(), steps=1, out=tmp_path / "run", **settings)
 
 
 @pytest.mark.parametrize("fields", [{"count_penalty": -1.0}, {"count_grid": 0.0}])

@@ -11,6 +11,7 @@ from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
 from suture.data.split import split
 from suture.data.stage import Stage
+from suture.errors import ConfigError
 
 ALL = frozenset({"observation", "action", "reward", "discount", "next_observation"})
 
@@ -86,6 +87,31 @@ def test_windows_and_next_actions_end_where_steps_are_missing() -> None:
         dataclasses.replace(stage, window=1).everything().take(np.arange(9))["next_action_known"]
     )
     assert known.tolist() == [1, 1, 0, 1, 1, 0, 1, 1, 0]
+
+
+def test_rare_rewards_are_drawn_as_often_as_asked_and_equally() -> None:
+    """Rows 3 and 8 pay; asked for a half, 8 others stand beside 8 of these; windows reach them earlier."""
+    data = sparse((5, 5), [0, 0, 0, 1, 0, 0, 0, 0, 2, 0], ended=(1,))
+    stage = dataclasses.replace(stage_of(data), balance=0.5)
+    assert stage.starts is not None
+    assert np.bincount(stage.starts).tolist() == [1, 1, 1, 4, 1, 1, 1, 1, 4, 1]
+    assert stage.eligible == 16
+    drawn = stage.everything().draw(np.arange(16))
+    assert np.count_nonzero(np.asarray(drawn["reward"])) == 8
+    wide = dataclasses.replace(stage, window=3, balance=0.75)
+    assert wide.starts is not None
+    assert np.bincount(wide.starts).tolist() == [1, 2, 2, 2, 1, 1, 2, 2, 2, 1]
+    enough = dataclasses.replace(stage, balance=0.1)
+    assert np.sort(enough.starts).tolist() == list(range(10))  # type: ignore[arg-type]
+
+
+def test_balance_is_for_rewards_that_are_rare() -> None:
+    for reward, why in (([0.0, 1, 2, 3], "25.0%"), ([1.0] * 4, "none is rare")):
+        with pytest.raises(ConfigError, match=why):
+            _ = dataclasses.replace(stage_of(sparse((4,), reward, ended=())), balance=0.5).starts
+    silent = dataclasses.replace(dataset_of((4,)), reward=None)
+    with pytest.raises(ConfigError, match="has none"):
+        _ = dataclasses.replace(stage_of(silent, needs=frozenset({"observation"})), balance=0.5).starts
 
 
 def sparse(lengths: tuple[int, ...], reward: list[float], ended: tuple[int, ...]) -> Dataset:

@@ -314,6 +314,11 @@ def test_what_does_not_fit_is_refused_before_anything_is_played(start: Run, tmp_
     refused(OutOfBudget, "--memory-limit", lambda: tuned(start, out, memory_limit="1KB"))
     counted = offline(tmp_path / "counted", count_penalty=1.0, count_grid=0.5)
     refused(ConfigError, "count-penalty", lambda: tuned(counted, out))
+    for name in ("balance", "hindsight"):
+        settings = dataclasses.replace(start.recipe.settings, **{name: 1 if name == "hindsight" else 0.5})
+        other = Run(start.path, Nudge)
+        other.recipe = dataclasses.replace(start.recipe, settings=settings)
+        refused(ConfigError, name, lambda run=other: tuned(run, out))
     assert not (out / "online").exists()
 
 

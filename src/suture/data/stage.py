@@ -16,6 +16,7 @@ from suture import spaces
 from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
 from suture.data.returns import effective_horizon, monotonous, returns_to_go
+from suture.errors import ConfigError
 from suture.spaces import Array as HostArray
 
 
@@ -107,6 +108,32 @@ def _rows(array: Any, index: Any) -> Any:
     return jnp.asarray(array).at[index].get(mode="promise_in_bounds")
 
 
+def rare(data: Dataset) -> HostArray:
+    """Transitions that pay anything but the commonest reward, (N,).
+
+    Raises ConfigError where there is no such thing: without rewards, or where less than half pay the same.
+    """
+    where = data.source or "the log"
+    if data.reward is None:
+        raise ConfigError(f"balance needs rewards, and {where} has none. Leave out --balance.")
+    values, counts = np.unique(data.reward, return_counts=True)
+    if 2 * counts.max() < len(data):
+        raise ConfigError(
+            f"balance is for rewards that are rare beside one that most transitions pay; in {where} the "
+            f"commonest is paid by {counts.max() / len(data):.1%}. Leave out --balance."
+        )
+    if len(values) == 1:
+        raise ConfigError(f"balance: every transition of {where} pays {values[0]:g}, so that none is rare.")
+    return data.reward != values[counts.argmax()]
+
+
+def balanced(starts: HostArray, chosen: HostArray, share: float) -> HostArray:
+    """Starts (n,) with the chosen ones repeated, about equally, until they are at least `share` of all."""
+    wanted = round(share / (1 - share) * int((~chosen).sum()))
+    often = np.resize(starts[chosen], max(wanted, int(chosen.sum()))) if chosen.any() else starts[:0]
+    return np.concatenate([starts[~chosen], often])
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Stage:
     """How the eligible rows of a dataset become `Rows`.
@@ -117,6 +144,7 @@ class Stage:
     chunk: a drawn row is followed by so many rows, itself included, or by the true end of its episode.
     discount: of the column `return_to_go`.
     penalty: (N,) what each dataset row's scaled reward is lowered by, or None.
+    balance: at least this share of what is drawn pays anything but the commonest reward; 0: as in the log.
     """
 
     dataset: Dataset
@@ -128,6 +156,7 @@ class Stage:
     chunk: int = 1
     discount: float = 1.0
     penalty: HostArray | None = None
+    balance: float = 0.0
 
     @functools.cached_property
     def reach(self) -> HostArray:
@@ -147,12 +176,19 @@ class Stage:
 
     @functools.cached_property
     def starts(self) -> HostArray | None:
-        """The positions that may be drawn, or None for all of them."""
-        if self.chunk == 1:
+        """The positions that may be drawn, some of them repeatedly, or None for all of them, once."""
+        if self.chunk == 1 and not self.balance:
             return None
         reach = self.reach[self.rows]
         ends = self.dataset.terminated[self.rows + reach - 1]
-        return np.flatnonzero((reach >= self.chunk) | ends).astype(np.int32)
+        starts = np.flatnonzero((reach >= self.chunk) | ends).astype(np.int32)
+        return balanced(starts, self._pays[starts], self.balance) if self.balance else starts
+
+    @functools.cached_property
+    def _pays(self) -> HostArray:
+        """Whether anything but the commonest reward is paid within the window from each eligible row on."""
+        before = np.append(0, np.cumsum(rare(self.dataset)))
+        return before[self.rows + np.minimum(self.window, self.reach[self.rows])] > before[self.rows]
 
     @property
     def eligible(self) -> int:

@@ -139,11 +139,12 @@ def _member(run: Run, member: int | None) -> int:
 def _require_kind(run: Run, algorithm: Algorithm[Any]) -> None:
     if type(algorithm) is not type(run.algorithm):
         raise ConfigError(f"{run.path} is a run of {run.algorithm.name}, not of {algorithm.name}. Train one.")
-    if run.recipe.settings.count_penalty:
-        raise ConfigError(
-            f"{run.path} was trained with --count-penalty, which is not known of rows that are yet to come. "
-            "Fine-tune a run without it."
-        )
+    for name in ("count_penalty", "balance", "hindsight"):
+        if getattr(run.recipe.settings, name):
+            raise ConfigError(
+                f"{run.path} was trained with --{name.replace('_', '-')}, which is not known of rows that "
+                "are yet to come. Fine-tune a run without it."
+            )
 
 
 def _read_again(run: Run) -> Dataset:

@@ -1,11 +1,13 @@
 """What `train` was given, checked before anything else; what is of another kind is answered with advice."""
 
 from pathlib import Path
+from typing import Any
 
 from suture.algorithms.base import Algorithm
 from suture.data.dataset import Dataset
 from suture.data.findings import many
 from suture.errors import ConfigError
+from suture.training.settings import Settings
 from suture.training.sweep import Sweep
 
 
@@ -31,6 +33,16 @@ def require_kinds(algorithm: object, data: object) -> None:
             f"train takes a dataset, found {_said(data)}. Load one from a file by suture.load; it may be "
             "an NPZ file of arrays."
         )
+
+
+def require_rewards_used(algorithm: Algorithm[Any], settings: Settings) -> None:
+    """Refuse settings of rewards for a method that does not learn from them."""
+    for name, does in (("count_penalty", "lowers them"), ("balance", "chooses rows by them")):
+        if getattr(settings, name) and not algorithm.needs & {"reward", "return_to_go"}:
+            raise ConfigError(
+                f"{algorithm.name} does not learn from rewards, and {name} {does}. Leave out "
+                f"--{name.replace('_', '-')}, or choose a method that does (such as iql)."
+            )
 
 
 def _said(thing: object) -> str:

@@ -9,6 +9,7 @@ from suture.config import OWN, bounded
 from suture.data.normalise import ObservationRule, RewardRule
 from suture.errors import ConfigError
 
+HINDSIGHT, GOALS = "Andrychowicz et al. 2017 (arXiv:1707.01495)", "Park et al. 2025 (arXiv:2410.20092)"
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -49,6 +50,32 @@ class Settings:
         None, above=0.0, traced=False, unit="standard deviations, half ranges of an action", source=OWN,
         help="observations and actions count as alike where they round to the same multiples of this; "
         "default: where they are equal",
+    )  # fmt: skip
+    balance: float = bounded(
+        0.0, at_least=0.0, below=1.0, traced=False, unit="share of what is drawn", source=OWN,
+        help="transitions that pay anything but the commonest reward are drawn at least so often (for "
+        "rewards that are rare)",
+    )  # fmt: skip
+    hindsight: int = bounded(
+        0, at_least=0, unit="goals for each transition", source=HINDSIGHT,
+        help="the policy is told a goal, and learns from goals that the log reaches: reward 1 where a "
+        "transition arrives at its own, which ends there, and 0 elsewhere",
+    )  # fmt: skip
+    hindsight_arriving: float = bounded(
+        0.2, at_least=0.0, at_most=1.0, traced=False, unit="share of the goals", source=GOALS,
+        help="that are what the transition itself arrives at",
+    )  # fmt: skip
+    hindsight_later: float = bounded(
+        0.5, at_least=0.0, at_most=1.0, traced=False, unit="share of the goals", source=GOALS,
+        help="that are what its episode arrives at later; the others are drawn from the whole log",
+    )  # fmt: skip
+    hindsight_discount: float | None = bounded(
+        0.99, at_least=0.0, below=1.0, traced=False, unit="per step", source=GOALS,
+        help="later is a geometric number of steps with this factor; None: anything later, equally likely",
+    )  # fmt: skip
+    hindsight_tolerance: float = bounded(
+        0.0, at_least=0.0, traced=False, unit="distance between goals", source=OWN,
+        help="what lies so near its goal has arrived",
     )  # fmt: skip
     validation: float = bounded(
         0.0, at_least=0.0, below=1.0, traced=False, unit="share of the episodes", source=OWN,

@@ -15,6 +15,7 @@ from suture.algorithms.base import Algorithm
 from suture.config import replace
 from suture.data.counts import Counts
 from suture.data.dataset import Dataset
+from suture.data.goals import hindsight
 from suture.data.normalise import Normaliser
 from suture.data.split import TrainPart, split
 from suture.data.stage import Stage
@@ -26,7 +27,7 @@ from suture.storage.lock import Lock
 from suture.training import checkpoint, device, tensorboard
 from suture.training.clone import Clone
 from suture.training.feed import Feed, Resident, Streamed
-from suture.training.given import nothing_held_out, require_kinds
+from suture.training.given import nothing_held_out, require_kinds, require_rewards_used
 from suture.training.guard import Failure
 from suture.training.loop import Hooks, Loop, Result
 from suture.training.outcome import Outcome
@@ -86,9 +87,11 @@ def train(
     parts = split(data.admit(), fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
     if settings.validation and not parts.validation.episodes:
         watch.say(nothing_held_out(data, settings.validation))
-    sweep.algorithm.require(parts.train.dataset)
-    recipe = _recipe(sweep, settings, data, parts.train)
-    counts = _counts(recipe, parts.train.dataset)
+    require_rewards_used(sweep.algorithm, settings)
+    part = _aimed(sweep, settings, parts.train)
+    sweep.algorithm.require(part.dataset)
+    recipe = _recipe(sweep, settings, data, part, train_episodes=parts.train.dataset.episodes)
+    counts = _counts(recipe, part.dataset)
     if counts is not None:
         recipe = dataclasses.replace(recipe, counts=counts.to_json())
     clone = None if behaviour is None else Clone.of(behaviour)
@@ -96,7 +99,7 @@ def train(
         clone.require_fit(recipe)
         recipe = dataclasses.replace(recipe, behaviour=clone.identity())
     penalty = None if counts is None else counts.penalty(settings.count_penalty)
-    stage = stage_of(recipe, parts.train, penalty)
+    stage = stage_of(recipe, part, penalty)
 
     def first(program: Program) -> State:
         state = program.init(sweep.members)
@@ -110,7 +113,26 @@ def train(
     return trainer.train(resume=resume, same_device=same_device)
 
 
-def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPart) -> Recipe:
+def _aimed(sweep: Sweep, settings: Settings, part: TrainPart) -> TrainPart:
+    """The training part, with goals where the policy is to be told one."""
+    if not settings.hindsight:
+        return part
+    algorithm = sweep.algorithm
+    if algorithm.window > 1 or "return_to_go" in algorithm.needs:
+        raise ConfigError(
+            f"{algorithm.name}: with hindsight every transition has a goal of its own, so that neither "
+            "targets of several steps nor returns go beyond it. Leave out --n-step and --chunk, or choose a "
+            "method that learns from single transitions (such as iql)."
+        )
+    return hindsight(
+        part, copies=settings.hindsight, arriving=settings.hindsight_arriving, later=settings.hindsight_later,
+        discount=settings.hindsight_discount, tolerance=settings.hindsight_tolerance, seed=sweep.seed,
+    )  # fmt: skip
+
+
+def _recipe(
+    sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPart, *, train_episodes: int
+) -> Recipe:
     normaliser = Normaliser.fit(
         train_part,
         observation=settings.normalise,
@@ -124,12 +146,11 @@ def _recipe(sweep: Sweep, settings: Settings, data: Dataset, train_part: TrainPa
         limit = float(np.abs(normaliser.scale_reward(extremes)).max()) + settings.count_penalty
     return Recipe(
         sweep=sweep, settings=settings, source=data.source, fingerprint=train_part.dataset.fingerprint,
-        observation=data.observation_space, action=data.action_space,
-        normaliser=normaliser, reward_limit=limit, names=data.names, schema=data.schema,
+        observation=train_part.dataset.observation_space, action=data.action_space,
+        normaliser=normaliser, reward_limit=limit, names=train_part.dataset.names, schema=data.schema,
         split={
             "by": settings.split_by, "fraction": settings.validation, "seed": sweep.seed,
-            "train_episodes": train_part.dataset.episodes,
-            "validation_episodes": data.episodes - train_part.dataset.episodes,
+            "train_episodes": train_episodes, "validation_episodes": data.episodes - train_episodes,
         },
     )  # fmt: skip
 
@@ -138,11 +159,6 @@ def _counts(recipe: Recipe, data: Dataset) -> Counts | None:
     """How often the training part shows its pairs, where rewards are lowered by that."""
     if not recipe.settings.count_penalty:
         return None
-    if not recipe.algorithm.needs & {"reward", "return_to_go"}:
-        raise ConfigError(
-            f"{recipe.algorithm.name} does not learn from rewards, and count_penalty lowers them. Leave out "
-            "--count-penalty, or choose a method that does (such as iql)."
-        )
     return Counts.of(data, recipe.normaliser, grid=recipe.settings.count_grid)
 
 
@@ -161,7 +177,7 @@ def stage_of(recipe: Recipe, part: TrainPart, penalty: Array | None = None) -> S
         dataset=part.dataset, normaliser=recipe.normaliser, needs=algorithm.needs,
         rows=np.flatnonzero(algorithm.rows(part.dataset)), origin=part.rows,
         window=algorithm.window, chunk=algorithm.decision_steps,
-        discount=getattr(algorithm, "discount", 1.0), penalty=penalty,
+        discount=getattr(algorithm, "discount", 1.0), penalty=penalty, balance=recipe.settings.balance,
     )  # fmt: skip
 
 

@@ -3,17 +3,20 @@
     benchmarks/DMSD-v0                double mass-spring-damper (NeoRL-2)
     benchmarks/SwingUp-v0             inverted-pendulum swing-up (emei); starts and physics of the logs
     benchmarks/SafetyHalfCheetah-v0   HalfCheetah with a speed penalty (NeoRL-2)
+    benchmarks/PointMaze1-v0 to 5     large point maze (OGBench), one of its tasks; the goal is not seen
+    benchmarks/PointMazeGoal1-v0 to 5 the same with the goal in the observation, and drawn around its place
 
 The other scores use what exists: Pendulum-v1, Acrobot-v1, and AdroitHandDoor-v1 of gymnasium-robotics.
 From the repository root, `python -m suture evaluate RUN --env benchmarks/DMSD-v0` finds them by itself; the
 installed command looks there too when told so: `PYTHONPATH=. suture evaluate RUN --env benchmarks/DMSD-v0`.
 
-The first two are pure functions of a batch of states (`Problem`), so that hundreds of episodes run at once.
-Swing-up and half-cheetah need MuJoCo (`pip install 'suture[bench]'`); swing-up starts where the logged
-episodes do, and finds them by SUTURE_DATA.
+All but the cheetah are functions of a batch of states (`Problem`), so that hundreds of episodes run at once.
+All but DMSD need MuJoCo (`pip install 'suture[bench]'`); swing-up starts where the logged episodes do, and
+finds them by SUTURE_DATA.
 """
 
 import functools
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +29,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from suture import spaces
 from suture.errors import ConfigError
 
 Array = NDArray[Any]
@@ -44,7 +48,7 @@ def data_folder() -> Path:
 class Problem(Protocol):
     """Physics without memory: states are rows, and each function takes many of them."""
 
-    observation_space: ClassVar[gymnasium.spaces.Box]
+    observation_space: ClassVar[gymnasium.spaces.Space[Any]]
     action_space: ClassVar[gymnasium.spaces.Box]
     horizon: ClassVar[int]
 
@@ -54,8 +58,8 @@ class Problem(Protocol):
         ...
 
     @staticmethod
-    def observe(state: Array) -> Array:
-        """Observations (n, ...) of states (n, k)."""
+    def observe(state: Array) -> Any:
+        """Observations, arrays (n, ...) or a dictionary of them, of states (n, k)."""
         ...
 
     @staticmethod
@@ -186,6 +190,102 @@ def swing_up_acceleration(state: Array, action: Array) -> Array:
     return found
 
 
+MAZE = (
+    "############ #....#.....# #.##.#.#.#.# #......#...# #.####.###.# #..#.#.....# ##.#.#.#.### #..#...#...#"
+)
+MAZE = np.array([list(row) for row in [*MAZE.split(), "#" * 12]]) == "#"
+"""Walls; the square in row i and column j lies around (4 j - 4, 4 i - 4), 4 wide."""
+MAZE_TASKS = ((1, 1), (7, 10)), ((5, 4), (7, 1)), ((7, 4), (1, 10)), ((3, 8), (5, 4)), ((1, 1), (5, 4))
+"""Start and goal: row and column."""
+
+
+def maze_place(square: tuple[int, int]) -> Array:
+    """The middle of a square (row, column), as x and y."""
+    return 4.0 * np.array(square[::-1]) - 4.0
+
+
+WALLS = np.array([maze_place((row, column)) for row, column in np.argwhere(MAZE).tolist()])
+"""The middles of all walls, (n, 2)."""
+
+
+class PointMaze:
+    """A ball that is moved by up to 0.2 along each axis; walls push it out again.
+
+    State: its place and the goal's: (4,). Reward 1 and the end within 1 of the goal; 0 elsewhere.
+    """
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    horizon = 1000
+    interval, radius, near, drawn = 0.2, 0.7, 1.0, 1.0
+    start_at, goal_at = map(maze_place, MAZE_TASKS[0])
+
+    @classmethod
+    def start(cls, generator: np.random.Generator) -> Array:
+        """The first place is drawn up to 1 beside the task's."""
+        place = cls.start_at + generator.uniform(-cls.drawn, cls.drawn, 2)
+        return np.concatenate([place, cls.goal_at])
+
+    @classmethod
+    def observe(cls, state: Array) -> Any:
+        return state[:, :2].astype(np.float32)
+
+    @classmethod
+    def advance(cls, state: Array, action: Array, steps: Array) -> tuple[Array, Array, Array]:
+        place, goal = np.split(np.asarray(state, np.float64), 2, axis=1)
+        moved = pushed_out(place + cls.interval * np.asarray(action, np.float64))
+        arrived = np.linalg.norm(moved - goal, axis=1) <= cls.near
+        return np.concatenate([moved, goal], axis=1), arrived.astype(float), arrived
+
+
+class PointMazeGoal(PointMaze):
+    """The maze with its goal in the observation, drawn up to 1 beside the task's."""
+
+    observation_space = gymnasium.spaces.Dict(
+        dict.fromkeys(("observation", "desired_goal"), PointMaze.observation_space)
+    )
+
+    @classmethod
+    def start(cls, generator: np.random.Generator) -> Array:
+        state = super().start(generator)
+        state[2:] += generator.uniform(-cls.drawn, cls.drawn, 2)
+        return state
+
+    @classmethod
+    def observe(cls, state: Array) -> Any:
+        place, goal = np.split(state.astype(np.float32), 2, axis=1)
+        return {"observation": place, "desired_goal": goal}
+
+
+@functools.cache
+def _maze_model() -> tuple[Any, Any]:
+    """The ball and the walls in MuJoCo."""
+    import mujoco
+
+    walls = "".join(f'<geom type="box" pos="{x:g} {y:g} 1" size="2 2 1"/>' for x, y in WALLS)
+    model = mujoco.MjModel.from_xml_string(
+        '<mujoco><option timestep="0.02" integrator="RK4"/><default><geom friction="1 0.5 0.5"/></default>'
+        f'<worldbody>{walls}<geom type="plane" size="100 100 .2"/><body><geom type="sphere" '
+        f'size="{PointMaze.radius}" pos="0 0 {PointMaze.radius}" density="100"/>'
+        '<joint type="slide" axis="1 0 0"/><joint type="slide" axis="0 1 0"/></body></worldbody></mujoco>'
+    )
+    return model, mujoco.MjData(model)
+
+
+def pushed_out(place: Array) -> Array:
+    """Where balls at rest at places (n, 2) are a tenth of a second later: out of the walls they overlap."""
+    import mujoco
+
+    gap = np.maximum(np.abs(place[:, None] - WALLS) - 2.0, 0.0)
+    touching = (np.square(gap).sum(axis=-1) < PointMaze.radius**2).any(axis=1)
+    (model, data), out = _maze_model(), place.copy()
+    for row in np.flatnonzero(touching):
+        data.qpos[:], data.qvel[:], data.qacc_warmstart[:] = place[row], 0.0, 0.0
+        mujoco.mj_step(model, data, nstep=5)
+        out[row] = data.qpos
+    return out
+
+
 class Single(gymnasium.Env[Array, Array]):
     """One copy of a problem."""
 
@@ -200,12 +300,15 @@ class Single(gymnasium.Env[Array, Array]):
     ) -> tuple[Array, dict[str, Any]]:
         super().reset(seed=seed)
         self.state, self.steps = self.problem.start(self.np_random)[None], np.zeros(1, int)
-        return self.problem.observe(self.state)[0], {}
+        return self._seen(), {}
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         self.state, reward, ended = self.problem.advance(self.state, np.asarray(action)[None], self.steps)
         self.steps = self.steps + 1
-        return self.problem.observe(self.state)[0], float(reward[0]), bool(ended[0]), False, {}
+        return self._seen(), float(reward[0]), bool(ended[0]), False, {}
+
+    def _seen(self) -> Any:
+        return spaces.map_arrays(lambda array: array[0], self.problem.observe(self.state))
 
 
 class Batch(VectorEnv[Array, Array, Array]):
@@ -288,3 +391,10 @@ gymnasium.register(
     "benchmarks/SwingUp-v0", SwingUpSingle, max_episode_steps=1000, vector_entry_point=SwingUpBatch
 )
 gymnasium.register("benchmarks/SafetyHalfCheetah-v0", safety_half_cheetah, max_episode_steps=1000)
+for kind, (number, squares) in itertools.product((PointMaze, PointMazeGoal), enumerate(MAZE_TASKS, 1)):
+    places = dict(zip(("start_at", "goal_at"), map(maze_place, squares), strict=True))
+    task = type(f"{kind.__name__}{number}", (kind,), places)
+    forms = [type(f"{task.__name__}{form.__name__}", (form,), {"problem": task}) for form in (Single, Batch)]
+    gymnasium.register(
+        f"benchmarks/{task.__name__}-v0", forms[0], max_episode_steps=1000, vector_entry_point=forms[1]
+    )

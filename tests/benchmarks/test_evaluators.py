@@ -117,6 +117,34 @@ def test_safety_half_cheetah_replays_logged_transitions(data_folder: Path) -> No
     assert max(misses) < 1e-3
 
 
+def test_point_maze_replays_every_logged_transition(data_folder: Path) -> None:
+    """Places up to 37 are stored in float32, so that 4e-6 is rounding; 1 in 500 touches a wall."""
+    pytest.importorskip("mujoco")
+    with np.load(data_folder / "pointmaze" / "pointmaze-large-stitch-v0.npz") as file:
+        logged = {name: file[name] for name in ("observations", "actions", "terminals")}
+    now = np.flatnonzero(~logged["terminals"])
+    place, action = (logged[name][now].astype(np.float64) for name in ("observations", "actions"))
+    assert len(now) == 400_000
+    for part in np.array_split(np.arange(len(now)), 40):
+        state = np.concatenate([place[part], place[part]], axis=1)
+        after, _, _ = evaluators.PointMaze.advance(state, action[part], part)
+        np.testing.assert_allclose(after[:, :2], logged["observations"][now[part] + 1], atol=4e-6, rtol=0)
+
+
+def test_point_maze_pays_at_its_goal_and_shows_it_where_told() -> None:
+    pytest.importorskip("mujoco")
+    env = gymnasium.make("benchmarks/PointMazeGoal3-v0")
+    seen, _ = env.reset(seed=4)
+    assert np.abs(seen["observation"] - [12, 24]).max() <= 1
+    assert np.abs(seen["desired_goal"] - [36, 0]).max() <= 1
+    inner = env.unwrapped
+    for far, ends in ((1.25, False), (1.15, True)):
+        inner.state = np.concatenate([seen["desired_goal"] + [0, far], seen["desired_goal"]])[None]
+        _, reward, terminated, _, _ = env.step(np.array([0.0, -1.0]))
+        assert (reward, terminated) == (float(ends), ends)
+    assert gymnasium.make("benchmarks/PointMaze3-v0").reset(seed=4)[0].shape == (2,)
+
+
 @pytest.mark.parametrize("name", ["DMSD", "SwingUp"])
 def test_batch_equals_single_copies(data_folder: Path, name: str) -> None:
     pytest.importorskip("mujoco")

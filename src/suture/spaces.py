@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from suture.errors import FormatError
+from suture.errors import FormatError, HostileFile
 
 MOST = 2**31 - 1
 """Choices, or elements of an array, that a space may have."""
@@ -162,6 +162,23 @@ def arrays_of(tree: Any, prefix: str = "") -> dict[str, Any]:
     for name, inner in sorted(cast("dict[str, Any]", tree).items()):
         found |= arrays_of(inner, f"{prefix}/{name}" if prefix else name)
     return found
+
+
+def tree_of(arrays: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The tree of arrays by their paths, none of which is ''.   where: named in the errors.
+
+    Raises `HostileFile` where a path is an array as well as a group of arrays.
+    """
+    tree: dict[str, Any] = {}
+    for path, array in arrays.items():
+        *folders, leaf = path.split("/")
+        place: Any = tree
+        for folder in folders:
+            place = place.setdefault(folder, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or leaf in place:
+            raise HostileFile(f"{where}: {path!r:.200} is an array as well as a group, or lies in an array.")
+        place[leaf] = array
+    return tree
 
 
 def space_of(tree: Any) -> Space:

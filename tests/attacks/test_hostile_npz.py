@@ -190,3 +190,15 @@ def test_honest_dictionaries_are_read(tmp_path: Path) -> None:
     assert log.observation["arm"]["joint"].sum() == 2 * ROWS
     assert log.reward is not None
     assert log.reward.shape == (ROWS,)
+
+
+@pytest.mark.parametrize(
+    "names", [("observations/a", "observations/a/b"), ("observations/a/b", "observations/a"),
+              ("observations", "observations/a"), ("observations/a", "observations")],
+)  # fmt: skip
+def test_d21_a_name_that_is_an_array_and_a_group_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """In whichever order they come; neither of the two is taken for the other."""
+    observed = {f"{name}.npy": HONEST["observations.npy"] for name in names}
+    others = {name: HONEST[name] for name in ("actions.npy", "rewards.npy", "terminals.npy")}
+    with pytest.raises(HostileFile, match="as well as a group"):
+        npz.read(packed(tmp_path / "x.npz", observed | others))

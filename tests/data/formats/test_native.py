@@ -20,7 +20,9 @@ from suture.data.dataset import Dataset
 from suture.data.findings import Finding
 from suture.data.formats import native
 from suture.errors import FormatError, HostileFile, RunLocked, StorageError
+from suture.storage import tensors
 from suture.storage.lock import Lock
+from suture.storage.manifest import entry_of
 from suture.testing.disk import fail_io, record_io
 
 
@@ -291,3 +293,30 @@ def test_names_of_columns_and_the_schema_are_kept(tmp_path: Path) -> None:
     swapped = dataclasses.replace(dataset(source="other"), names={**names, "action": ("right", "left")})
     with pytest.raises(FormatError, match="its names is"):
         native.append(swapped, tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"observation": np.zeros(10, np.float32)}, "as well as a group"),
+        ({"columns/note": np.full((10, 3), 255, np.uint8)}, "is damaged"),
+        ({"columns/note": np.zeros(10, np.float32)}, "is damaged"),
+    ],
+)  # fmt: skip
+def test_d21_a_shard_whose_arrays_contradict_each_other_is_refused(
+    tmp_path: Path, odd: dict[str, Any], said: str
+) -> None:
+    """A whole store, checksums and all, by somebody who means harm."""
+    data = dataclasses.replace(dataset(1), columns={"note": np.array(["text"] * 10)})
+    native.write(data, tmp_path / "store")
+    path, shard = tmp_path / "store" / "manifest.json", tmp_path / "store" / "shard-000000.safetensors"
+    content = tensors.save(
+        {name: np.array(array) for name, array in tensors.open_tensors(shard).items()} | odd
+    )
+    shard.write_bytes(content)
+    manifest = unsigned(path)
+    manifest["arrays"] = sorted({*manifest["arrays"], *odd} - {"columns/note"})
+    manifest["shards"][0] |= entry_of(content)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(FormatError, match=said):
+        native.open(tmp_path / "store")

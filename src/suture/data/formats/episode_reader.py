@@ -111,7 +111,7 @@ def _dataset(
     if len(np.unique(seeds)) < len(seeds):
         raise FormatError(f"{path} is damaged: an episode stands in two of its shards. Record it anew.")
     frame = np.arange(rows) + np.cumsum(begins) - 1  # an episode has one more picture than steps
-    trees = dict[str, Any]()
+    named = dict[str, Any]()
     for leaf in spaces.leaves_of(layout.observation_space):
         now, after = (table[at(name, leaf)] for name in ("observation", "next_observation"))
         if leaf in layout.images:
@@ -119,10 +119,9 @@ def _dataset(
             hashes[frame], hashes[frame + 1] = now, after
             stored = _Pictures(layout, leaf, records, hashes)
             now, after = Frames(stored, frame), Frames(stored, frame + 1)
-        for name, array in (("observation", now), ("next_observation", after)):
-            _insert(trees, at(name, leaf).split("/"), array)
+        named |= {at("observation", leaf): now, at("next_observation", leaf): after}
     data = Dataset(
-        **trees, action=table["action"], reward=table["reward"],
+        **spaces.tree_of(named, str(path)), action=table["action"], reward=table["reward"],
         terminated=table["terminated"], truncated=table["truncated"],
         has_next=np.ones(rows, np.bool_), episode_start=np.append(np.flatnonzero(begins), rows),
         observation_space=layout.observation_space, action_space=layout.action_space,
@@ -131,12 +130,6 @@ def _dataset(
     )  # fmt: skip
     order = np.argsort(seeds)
     return data if (np.diff(order) == 1).all() else data.take_episodes(order)
-
-
-def _insert(tree: dict[str, Any], parts: list[str], array: Any) -> None:
-    for part in parts[:-1]:
-        tree = tree.setdefault(part, {})
-    tree[parts[-1]] = array
 
 
 def _columns(layout: Layout, table: dict[str, Array]) -> dict[str, Array]:

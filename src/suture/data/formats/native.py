@@ -352,15 +352,11 @@ def _stacked(arrays: list[Array]) -> Array:
 
 
 def _dataset(path: Path, manifest: dict[str, Any], arrays: dict[str, Array]) -> Dataset:
+    kinds = {f"columns/{name}": kind for name, kind in manifest["columns"].items()}
     trees: dict[str, Any] = {"reward": None}
-    columns: dict[str, Array] = {}
-    for name, array in sorted(arrays.items()):
-        head, _, rest = name.partition("/")
-        if head == "columns":
-            columns[rest] = _column(array, manifest["columns"][rest])
-        else:
-            _insert(trees, name.split("/"), array)
+    trees |= spaces.tree_of({name: array for name, array in arrays.items() if name not in kinds}, str(path))
     try:
+        columns = {name.partition("/")[2]: _column(arrays[name], kind) for name, kind in kinds.items()}
         return Dataset(
             **trees, columns=columns, source=str(manifest["source"]), layout=str(manifest["layout"]),
             observation_space=spaces.from_json(manifest["observation_space"]),
@@ -372,14 +368,8 @@ def _dataset(path: Path, manifest: dict[str, Any], arrays: dict[str, Array]) -> 
                 for finding in manifest["findings"]
             ),
         )  # fmt: skip
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path / MANIFEST} is damaged: {error}. Convert the source again.") from error
-
-
-def _insert(tree: dict[str, Any], parts: list[str], array: Array) -> None:
-    for part in parts[:-1]:
-        tree = tree.setdefault(part, {})
-    tree[parts[-1]] = array
 
 
 def _column(array: Array, kind: str) -> Array:

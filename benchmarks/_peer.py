@@ -1,4 +1,4 @@
-"""d3rlpy's results for the scores: trained in its own environment, played in ours, kept in results/peer/.
+"""d3rlpy's side: run in an environment of its own, on our data; for the scores kept in results/peer/.
 
 A run is kept with its seed, versions, the fingerprint of the data and the return of every episode.
 """
@@ -7,6 +7,7 @@ import dataclasses
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,8 @@ def returns_of(run: PeerRun, data: Dataset, *, train: bool) -> dict[str, Any] | 
 
 
 def _train(run: PeerRun, data: Dataset) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "data.npz", Path(folder) / "policy.npz"
-        np.savez(source, **export(data))
-        settings = run.algorithm, run.steps, run.seed, run.expectile, run.inverse_temperature
-        command = ["nice", python(), HERE / "peer_d3rlpy.py", source, target, *settings]
-        done = subprocess.run(
-            list(map(str, command)), env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise SutureError(f"d3rlpy's run {run.file.stem} failed:\n{done.stderr[-2000:]}")
-        with np.load(target) as file:
-            policy = {name: file[name] for name in file.files}
+    settings = run.algorithm, run.steps, run.seed, run.expectile, run.inverse_temperature
+    policy = left_by("peer_d3rlpy.py", data, settings)
     evaluation = rollout(
         acting(policy), run.environment, episodes=run.episodes, environments=run.episodes, seed=0
     )
@@ -73,6 +63,36 @@ def _train(run: PeerRun, data: Dataset) -> dict[str, Any]:
         "clipped": float(evaluation.clipped[0]),
         "returns": evaluation.returns[0].tolist(),
     }
+
+
+def left_by(
+    script: str, data: Dataset, settings: tuple[Any, ...], serve: Callable[[str], str | None] = lambda _: None
+) -> dict[str, Any]:
+    """The arrays that a script of the peer's leaves, given our data and its settings.
+
+    serve: what is answered, if anything, to a line that the script writes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, target, errors = (Path(folder) / name for name in ("data.npz", "left.npz", "errors"))
+        np.savez(source, **export(data))
+        command = [python(), HERE / script, source, target, *settings]
+        with (
+            errors.open("w") as unread,
+            subprocess.Popen(
+                list(map(str, command)), env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=unread,
+            ) as process,
+        ):  # fmt: skip
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for line in process.stdout:
+                if (said := serve(line)) is not None:
+                    process.stdin.write(f"{said}\n")
+                    process.stdin.flush()
+        if process.returncode:
+            raise SutureError(f"d3rlpy's run of {script} failed:\n{errors.read_text()[-2000:]}")
+        with np.load(target) as file:
+            return {name: file[name] for name in file.files}
 
 
 def export(data: Dataset) -> dict[str, Any]:

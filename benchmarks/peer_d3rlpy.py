@@ -43,23 +43,36 @@ def episodes_of(data):
             yield d3rlpy.dataset.Episode(observation, action, reward[:, None], terminated)
 
 
-def create(algorithm, data, expectile, inverse_temperature):
-    """The peer's algorithm with the scales of our side."""
-    shared = {
+def scales(data):
+    """Fields of every algorithm: the batch and the scales of our side."""
+    return {
         "batch_size": BATCH,
         "observation_scaler": StandardObservationScaler(mean=data["mean"], std=data["std"]),
         "action_scaler": MinMaxActionScaler(minimum=data["low"], maximum=data["high"]),
     }
+
+
+def create(algorithm, data, expectile, inverse_temperature):
+    """The peer's algorithm with the scales of our side."""
+    shared = scales(data)
     if algorithm == "bc":
         return d3rlpy.algos.BCConfig(**shared).create()
     return d3rlpy.algos.IQLConfig(expectile=expectile, weight_temp=inverse_temperature, **shared).create()
+
+
+def read(source):
+    """The exported data, and d3rlpy's buffer of it."""
+    with np.load(source) as file:
+        data = {name: file[name] for name in file.files}
+    return data, ReplayBuffer(InfiniteBuffer(), episodes=list(episodes_of(data)))
 
 
 def weights_of(learned, data):
     """Layer by layer: everything that is needed to act without d3rlpy."""
     modules = learned.impl.modules
     policy = modules.imitator if hasattr(modules, "imitator") else modules.policy
-    layers = [module for module in policy.modules() if isinstance(module, torch.nn.Linear)]
+    named = [(name, module) for name, module in policy.named_modules() if "logstd" not in name]
+    layers = [module for _, module in named if isinstance(module, torch.nn.Linear)]
     found = {"low": data["low"], "high": data["high"], "mean": data["mean"]}
     found["scale"] = data["std"] + learned.config.observation_scaler.eps
     for number, layer in enumerate(layers):
@@ -68,28 +81,33 @@ def weights_of(learned, data):
     return found
 
 
+def policy_of(learner, data):
+    """A policy as `_peer.acting` reads it: its weights, and what it answers to some observations."""
+    checked = data["observation"][:: max(1, len(data["observation"]) // CHECKED)][:CHECKED]
+    return {**weights_of(learner, data), "observation": checked, "action": learner.predict(checked)}
+
+
+def versions():
+    """Which versions ran."""
+    return np.array([f"{name} {metadata.version(name)}" for name in ("d3rlpy", "torch", "numpy")])
+
+
 def main(source, target, algorithm, steps, seed, expectile, inverse_temperature):
     torch.set_num_threads(1)
     d3rlpy.seed(int(seed))
-    with np.load(source) as file:
-        data = {name: file[name] for name in file.files}
-    dataset = ReplayBuffer(InfiniteBuffer(), episodes=list(episodes_of(data)))
+    data, dataset = read(source)
     learner = create(algorithm, data, float(expectile), float(inverse_temperature))
     learner.build_with_dataset(dataset)
     began = time.perf_counter()
     for _ in range(int(steps)):
         learner.update(dataset.sample_transition_batch(BATCH))
     seconds = time.perf_counter() - began
-    checked = data["observation"][:: max(1, len(data["observation"]) // CHECKED)][:CHECKED]
-    versions = {name: metadata.version(name) for name in ("d3rlpy", "torch", "numpy")}
     np.savez(
         target,
-        **weights_of(learner, data),
-        observation=checked,
-        action=learner.predict(checked),
+        **policy_of(learner, data),
         transitions=dataset.transition_count,
         seconds=seconds,
-        versions=np.array([f"{name} {version}" for name, version in versions.items()]),
+        versions=versions(),
     )
 
 

@@ -140,6 +140,11 @@ def _name(vector: Vector) -> str:
     return spec.id if spec is not None else type(vector).__name__
 
 
+def seed_of(seed: int, episode: int) -> int:
+    """What the reset of an episode is seeded with."""
+    return int(np.random.SeedSequence(seed, spawn_key=(episode,)).generate_state(1)[0])
+
+
 class _Play:
     """One evaluation under way: which episode each slot plays, and what has been earned so far."""
 
@@ -208,9 +213,7 @@ class _Play:
         """Start the episodes of the given slots (a mask), each from (seed, episode) alone."""
         seeds: list[int | None] = [None] * len(slots)
         for slot in np.flatnonzero(slots):
-            number = self.first + int(self.episode[slot])
-            sequence = np.random.SeedSequence(self.seed, spawn_key=(number,))
-            seeds[slot] = int(sequence.generate_state(1)[0])
+            seeds[slot] = seed_of(self.seed, self.first + int(self.episode[slot]))
         reset = cast(Callable[..., tuple[Any, Any]], self.vector.reset)
         observation = reset(seed=seeds, options={"reset_mask": slots})[0]
         plain = _plain(observation)

@@ -33,6 +33,7 @@ class Explorer:
 
     def __init__(self, recipe: Recipe, *, noise: float, random: float | None, seed: int):
         self.recipe, self.noise, self.random, self.seed = recipe, noise, random, seed
+        self._form: Any = None
         self._drawn = jax.jit(self._draw)
 
     def act(self, state: State, first: int) -> Act:
@@ -45,12 +46,13 @@ class Explorer:
             self.recipe.observation,
             self.recipe.algorithm.decision_steps,
         )
+        leaves, self._form = jax.tree.flatten(state)  # once: it takes as long as an action
         calls = 0
 
         def act(observation: Any) -> HostArray:
             nonlocal calls
             seen = as_stored(spaces.map_arrays(lambda array: array[0], observation), space)
-            unit = np.asarray(self._drawn(state, scale.normalise(seen), np.uint32(first), np.uint32(calls)))
+            unit = np.asarray(self._drawn(leaves, scale.normalise(seen), np.uint32(first), np.uint32(calls)))
             calls += 1
             if chunk > 1:
                 unit = unit.reshape(len(unit), chunk, -1)
@@ -58,8 +60,9 @@ class Explorer:
 
         return act
 
-    def _draw(self, state: State, seen: Any, first: Any, call: Any) -> Any:
-        policy = self.recipe.algorithm.policy(jax.tree.map(lambda leaf: leaf[0], state))
+    def _draw(self, leaves: Any, seen: Any, first: Any, call: Any) -> Any:
+        own = jax.tree.unflatten(self._form, [leaf[0] for leaf in leaves])
+        policy = self.recipe.algorithm.policy(own)
         key = jax.random.fold_in(key_for(self.seed, "act", first), call)
         key_own, key_noise, key_which, key_any = jax.random.split(key, 4)
         found = policy(seen)

@@ -79,6 +79,13 @@ def ratio(one: Sequence[float], other: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(one, other, strict=True))
 
 
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share.   Source: Wilson 1927."""
+    share, extra = successes / trials, 1.96**2 / trials
+    middle, half = share + extra / 2, (extra * share * (1 - share) + extra**2 / 4) ** 0.5
+    return max((middle - half) / (1 + extra), 0.0), min((middle + half) / (1 + extra), 1.0)
+
+
 def alternate(contestants: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
     """Let each contestant measure itself once a round, in turn. name -> its rate in every round.
 

@@ -18,7 +18,7 @@ from typing import Any
 import mujoco
 import numpy as np
 import tyro
-from _bench import Options, Row, show, write_rows
+from _bench import Options, Row, show, wilson, write_rows
 
 from suture.envs import gripper
 from suture.envs.grasp.collect import BATCH, Recipe, collect
@@ -141,12 +141,11 @@ def successes(settings: Settings) -> list[Row]:
         env = Grasp(objects, camera=None)  # type: ignore[arg-type]
         told = np.array([_play(env, behaviour, seed) for seed in range(settings.episodes)], float)
         share, count = float(told[:, 0].mean()), len(told)
-        middle = (share + 1.92 / count) / (1 + 3.84 / count)
-        half = 1.96 / (1 + 3.84 / count) * (share * (1 - share) / count + 0.96 / count**2) ** 0.5
+        low, high = wilson(int(told[:, 0].sum()), count)
         rows.append(
             Row.of(
                 f"{behaviour}, {objects}", {"ours": [share]}, episodes=count,
-                low=round(max(middle - half, 0.0), 3), high=round(middle + half, 3),
+                low=round(low, 3), high=round(high, 3),
                 dropped=round(float(told[:, 1].mean()), 3), jammed=round(float(told[:, 2].mean()), 3),
             )
         )  # fmt: skip

@@ -42,6 +42,14 @@ def test_locomotion_has_the_published_kernel_of_bear_and_the_best_tenth_for_clon
         assert getattr(algorithm, "top", None) == share
 
 
+def test_what_the_authors_code_sets_by_default_is_set_where_our_default_differs() -> None:
+    """Cal-QL backs up the best of several actions; CORL's AWAC has three hidden layers."""
+    for domain in ("sparse", "dexterous"):
+        assert preset("cal_ql", domain)[0].max_target_backup  # type: ignore[attr-defined]
+    for domain in ("locomotion", "dexterous"):
+        assert preset("awac", domain)[0].hidden == (256, 256, 256)  # type: ignore[attr-defined]
+
+
 def test_unknown_and_unpublished_presets_are_refused() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'sparse'"):
         preset("iql", "sparce")

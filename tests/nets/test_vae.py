@@ -67,6 +67,7 @@ def test_noise_is_clipped_and_actions_stay_in_their_box() -> None:
     middle = np.tanh(plain(np.concatenate([np.asarray(seen, np.float64), 0 * noise], 1)))
     np.testing.assert_allclose(answer.mode(), middle, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(answer.log_prob(answer.mode()), 0.0, atol=1e-6)
+    assert not answer.has_density, "importance weights cannot be made of it"
 
 
 def test_rows_and_draws_have_noise_of_their_own() -> None:

@@ -4,6 +4,8 @@ Sources: Kingma & Welling 2014 (arXiv:1312.6114); Fujimoto et al. 2018 (arXiv:18
 the authors' code.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,8 @@ class Generated(Distribution):
 
     `mode` is what is made of noise 0, and `log_prob` that of a `Point` there.
     """
+
+    has_density: ClassVar[bool] = False
 
     @property
     def _point(self) -> Point:

@@ -55,6 +55,15 @@ def test_d1_the_column_is_named_in_a_dict_observation() -> None:
     assert "observation/arm/joint (column 2)" in finding.message
 
 
+@pytest.mark.parametrize("odd", [np.nan, -1.0, 0.5, 255.0])
+def test_d6_a_flag_that_is_neither_0_nor_1_is_refused_and_hides_no_end(odd: float) -> None:
+    log = walk_log((5, 4, 6))
+    error = refusal(changed(log, terminal=np.where(log.terminal, odd, 0.0)))
+    assert [(finding.id, finding.count, finding.rows) for finding in error.findings] == [
+        ("flags", 3, (4, 8, 14))
+    ]
+
+
 def test_d4_empty_is_refused_by_index_and_one_step_is_accepted() -> None:
     log = walk_log((1, 3))
     assert built(log).lengths.tolist() == [1, 3]
@@ -107,6 +116,7 @@ def test_d6_a_log_that_does_not_say_where_episodes_end_is_refused() -> None:
     assert data.lengths.tolist() == [5, 5, 5]
     assert data.truncated.sum() == 3
     assert built(silent, episode_length=15).episodes == 1
+    assert built(silent, episode_length=10**30).episodes == 1
 
 
 def test_d7_terminal_wins_over_timeout_and_is_counted() -> None:

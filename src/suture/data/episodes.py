@@ -71,7 +71,7 @@ def find_episodes(log: Log, reading: Reading, found: list[Finding]) -> Episodes:
     if reading.episode_length is not None:
         starts = np.flatnonzero(begins)
         step = np.arange(rows) - np.repeat(starts, np.diff(np.append(starts, rows)))
-        begins |= (step % reading.episode_length == 0) & ~final
+        begins |= (step % min(reading.episode_length, rows) == 0) & ~final
     return _gather(begins, final)
 
 

@@ -52,14 +52,22 @@ def need_numbers(name: str, array: Array) -> None:
 
 
 def as_flags(name: str, column: Array | None, rows: int) -> NDArray[np.bool_]:
-    """A column of flags as booleans, (rows,); all false where it is absent. NaN counts as not set."""
+    """A column of flags as booleans, (rows,); all false where it is absent. Refuses all but 0 and 1."""
     if column is None:
         return np.zeros(rows, np.bool_)
     need_numbers(name, column)
     if column.size != rows:
         shape = list(column.shape)
         raise refuse(f"{name}-shape", f"Column {name} must hold one flag a row, found the shape {shape}.")
-    return np.asarray(column.reshape(rows) > 0.5)
+    flags = column.reshape(rows)
+    wrong = ~((flags == 0) | (flags == 1))
+    if wrong.any():
+        message = (
+            f"{share_of(wrong)} values of {name} are no flags, 0 or 1 (or false and true), first "
+            f"{flags[wrong][0]:g}. {remedy('done')}; a value that is neither could hide an end."
+        )
+        raise DataRefused(message, (at("flags", "error", wrong, message),))
+    return np.asarray(flags == 1)
 
 
 def settle_tree(name: str, tree: Tree, declared: Space | None, found: list[Finding]) -> Tree:

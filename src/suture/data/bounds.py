@@ -12,6 +12,8 @@ from suture.errors import ConfigError
 Pair: TypeAlias = tuple[float, float]
 Bounds: TypeAlias = Pair | tuple[Pair, ...]
 NEAR = 0.1
+LARGEST = 1e38
+"""Of a bound, in size: the range between two of them still fits into float32."""
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 TYPED = re.compile(rf"observed|{NUMBER}(?::{NUMBER})?(?:,{NUMBER}(?::{NUMBER})?)*")
 
@@ -23,13 +25,13 @@ def check(bounds: Any, where: str) -> None:
     )
     for pair in pairs:
         numbers = isinstance(pair, tuple) and all(
-            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
             for value in cast("tuple[Any, ...]", pair)
         )
         if not numbers or len(pair) != 2 or not pair[0] < pair[1]:
             raise ConfigError(
-                f"{where} must be (low, high) with low < high, or one such pair for each dimension, such as "
-                f"((0, 100), (0, 1)); found {bounds}."
+                f"{where} must be (low, high) with low < high, both at most {LARGEST:g} in size, or one such "
+                f"pair for each dimension, such as ((0, 100), (0, 1)); found {bounds!s:.200}."
             )
 
 

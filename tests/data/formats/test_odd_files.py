@@ -200,6 +200,11 @@ def test_a_great_number_of_choices_takes_no_memory(tmp_path: Path) -> None:
     assert "2,147,483,643 of 2,147,483,647 choices were never taken: 4, 5, 6, 7, 8 …" in never.message
 
 
+def test_an_array_that_was_declared_without_a_shape_is_named(tmp_path: Path, capsys: Any) -> None:
+    path = saved(tmp_path / "log.h5", columns(choices=True, rewards=h5py.Empty("f4")))
+    assert "'rewards' was declared without a shape" in refusal(path, capsys)
+
+
 @pytest.mark.parametrize("name", ["observations", "actions", "rewards", "terminations", "truncations"])
 def test_a_missing_array_is_named_with_its_episode(name: str, tmp_path: Path, capsys: Any) -> None:
     said = refusal(minari(tmp_path / "log", edit=put(name, None)), capsys)

@@ -125,6 +125,8 @@ class Hdf5:
             raise HostileFile(f"{where} is neither a group nor an array.")
         self._guarded(lambda: _check_storage(where, found), path)
         dataset = h5py.Dataset(found)
+        if self._guarded(lambda: dataset.shape, path) is None:
+            raise FormatError(f"{where} was declared without a shape: it holds no values. Restore them.")
         kind: np.dtype[Any] = self._guarded(lambda: dataset.dtype, path)
         if kind.kind not in NUMBERS:
             raise HostileFile(

@@ -115,7 +115,7 @@ def test_what_is_not_installed_is_named_before_a_folder_is_made(
 def test_logged_actions_command_the_same_as_those_that_were_chosen() -> None:
     generator = np.random.default_rng(0)
     low, high = (np.asarray(bound) for bound in (ACTION_SPACE.low, ACTION_SPACE.high))
-    ended = 0
+    ended, turns = 0, list[Any]()
     for _ in range(400):
         given = random_action(generator)
         given[3:] += generator.normal(0, 0.4, 5)
@@ -124,11 +124,14 @@ def test_logged_actions_command_the_same_as_those_that_were_chosen() -> None:
         assert ((low - 1e-6 <= written) & (written <= high + 1e-6)).all()
         assert one.last == other.last
         ended += one.last
+        turns.append((written[3:5] - low[3:5]) / (high - low)[3:5])
         if not one.last:
             assert one.grip == other.grip
             assert one.turn == pytest.approx(other.turn, abs=1e-6)
             np.testing.assert_allclose(one.displacement, other.displacement, atol=1e-7)
     assert ended > 10
+    held = np.histogram2d(*np.transpose(turns), bins=3, range=[[0, 1], [0, 1]])[0]
+    assert (held > 5).all(), "whatever pair of sine and cosine a search asks for, the log has one near it"
 
 
 def test_qt_opt_takes_the_last_three_numbers_for_one_choice_or_none(log: Path) -> None:

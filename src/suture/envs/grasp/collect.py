@@ -104,15 +104,18 @@ def play(seed: int, recipe: Recipe) -> Episode:
 def plainly(action: Array, generator: np.random.Generator) -> Array:
     """An action (8,) that does the same, as a search writes it: of the last three at most one is 1, else -1.
 
-    One that terminates moves nothing: its motion is drawn at random, so that a log shows that it is idle.
+    What decides nothing is drawn at random, so that a log shows that it is idle and covers all that a search
+    may ask for: the length of (sine, cosine), and the whole motion of an action that terminates.
     """
     command, motion = gripper.read(action, REACH), action[:3]
     turn, grip = command.turn, command.grip
     if command.last:
         motion, grip = generator.uniform(-1.0, 1.0, 3), 0
         turn = float(generator.uniform(-REACH.turn, REACH.turn))
+    slope = math.tan(turn)
+    cosine = float(generator.uniform(COSINE, min(1.0, SINE / max(abs(slope), SINE))))
     chosen = np.where([grip < 0, grip > 0, command.last], 1.0, -1.0)
-    return np.array([*motion, math.sin(turn), math.cos(turn), *chosen], np.float32)
+    return np.array([*motion, cosine * slope, cosine, *chosen], np.float32)
 
 
 def collect(recipe: Recipe, seeds: Iterable[int], *, workers: int | None = None) -> Iterator[Episode]:

@@ -113,7 +113,7 @@ def test_guessed_bounds_hold_what_was_observed(pairs: list[tuple[float, float]])
     assert (most >= high - slack).all()
 
 
-@pytest.mark.parametrize("large", [1e39, 10**400])
+@pytest.mark.parametrize("large", [1e39, 10**400], ids=["float", "whole"])
 def test_bounds_beyond_float32_are_refused(large: float) -> None:
     with pytest.raises(ConfigError, match="at most 1e\\+38 in size"):
         Reading(action_bounds=(-1, large))

@@ -183,8 +183,37 @@ def test_what_is_no_number_in_a_parquet_file_is_named_by_its_type(tmp_path: Path
     for values, said in (([[1.0, 2.0]] * 5, r"found List\(Float64\)"), ([b"ab"] * 5, "found Binary")):
         with pytest.raises(FormatError, match=f"column 'x' must hold one number a row, {said}"):
             read(tmp_path, suffix="parquet", x=values)
-    with pytest.raises(FormatError, match=r"the order column 't' is NaN in 1 row \(row 1\)"):
-        read(tmp_path, suffix="parquet", t=[0, float("nan"), 1, 2, 3])
+    for odd, said in (
+        (float("nan"), r"cells are empty: '{}' in 1 row \(row 1\)"),
+        (-np.inf, "or infinite in"),
+    ):
+        with pytest.raises(FormatError, match=said.format("t")):
+            read(tmp_path, suffix="parquet", t=[0, odd, 1, 2, 3])
+    with pytest.raises(FormatError, match="cells are empty: 'e' in 1 row"):
+        read(tmp_path, suffix="parquet", e=[0, float("nan"), 1.5, 2, 2])
+
+
+def test_decimals_label_and_order_rows_and_large_labels_stay_apart(tmp_path: Path) -> None:
+    """Databases export whole numbers as decimals; labels of twenty digits are equal in float64."""
+    wide = pl.Series(["12345678901234567890", *["12345678901234567891"] * 3, "7"]).cast(pl.Decimal(38, 0))
+    times = pl.Series(["0.5", "1.5", "0.5", "1.0", "0"]).cast(pl.Decimal(10, 1))
+    schema = dataclasses.replace(SCHEMA, columns=("t",))
+    log = read(tmp_path, schema, suffix="parquet", e=wide, t=times)
+    assert np.asarray(log.observation)[:, 0].tolist() == [0, 2, 10, 1, 11]
+    assert [int((log.episode == label).sum()) for label in dict.fromkeys(log.episode)] == [1, 3, 1]
+    assert log.columns["t"].tolist() == [0.5, 0.5, 1.0, 1.5, 0.0]
+
+
+@pytest.mark.parametrize(("name", "last"), [("e", "a7"), ("t", "1.5"), ("who", "q"), ("e", str(2**70))])
+def test_a_label_or_a_time_may_turn_into_another_kind_far_down(tmp_path: Path, name: str, last: str) -> None:
+    rows = [f"{row // 10},{row % 10},{row},0.5,1,7" for row in range(10_020)]
+    cells = dict(zip(("e", "t", "x", "u", "r", "who"), ["5000", "11", "1", "0.5", "1", "7"], strict=True))
+    rows.append(",".join((cells | {name: last}).values()))
+    (tmp_path / "log.csv").write_text("\n".join(["e,t,x,u,r,who", *rows]) + "\n")
+    schema = dataclasses.replace(SCHEMA, observation=("x",), columns=("who",))
+    log = tabular.read(tmp_path / "log.csv", schema=schema)
+    assert len(dict.fromkeys(log.episode)) == 1003
+    assert np.asarray(log.observation)[:10_020, 0].tolist() == list(range(10_020))
 
 
 def test_integers_may_turn_to_fractions_late(tmp_path: Path) -> None:

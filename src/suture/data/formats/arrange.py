@@ -19,14 +19,15 @@ LONG = 1.5
 
 def labels(series: pl.Series) -> Array:
     """A number per row that is equal where the label is equal, (rows,)."""
-    if series.dtype.is_numeric() and series.dtype != pl.Int128:
+    if series.dtype.is_numeric() and not _is_wide(series.dtype):
         return series.to_numpy()
     return series.rank("dense").to_numpy()
 
 
 def plain(series: pl.Series) -> Array:
     """A column as NumPy: numbers, instants (UTC, microseconds) or fixed-width text; never objects."""
-    if (series.dtype.is_numeric() and series.dtype != pl.Int128) or series.dtype == pl.Boolean:
+    series = series.cast(pl.Float64) if series.dtype.is_decimal() else series
+    if (series.dtype.is_numeric() and not _is_wide(series.dtype)) or series.dtype == pl.Boolean:
         return series.to_numpy()
     instants = _instants(series)
     if instants is not None:
@@ -40,11 +41,11 @@ def ordered(series: pl.Series, source: Source) -> Array:
     Empty cells, which only final states may have, come after all others.
     """
     if series.dtype.is_numeric():
-        series = series.cast(pl.Float64) if series.dtype == pl.Int128 else series
-        if series.dtype.is_float() and series.is_nan().any():
+        series = series.cast(pl.Float64) if _is_wide(series.dtype) else series
+        if not (finite := series.is_finite().fill_null(True)).all():
             raise FormatError(
-                f"{source.path}: the order column {series.name!r} is NaN in "
-                f"{source.where(series.is_nan().fill_null(False).to_numpy())}. Fill it in, or drop the rows."
+                f"{source.path}: the order column {series.name!r} is NaN or infinite in "
+                f"{source.where(~finite.to_numpy())}. Fill it in, or drop the rows."
             )
         last = series.max()
         return series.fill_null(0 if last is None else last + 1).to_numpy()  # pyright: ignore
@@ -61,6 +62,11 @@ def ordered(series: pl.Series, source: Source) -> Array:
         f"{source.where(wrong)}, first {str(series.filter(wrong)[0])!r:.60}. Name a step number or a time, "
         "or null to keep the file's order."
     )
+
+
+def _is_wide(kind: pl.DataType) -> bool:
+    """Whether NumPy has no such numbers, which would become objects."""
+    return kind == pl.Int128 or kind.is_decimal()
 
 
 def permutation(episode: Array, order: Array | None) -> Array | None:

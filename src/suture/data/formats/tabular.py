@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from suture.config import nearest
 from suture.data.actions import MOST_CHOICES
@@ -178,7 +179,7 @@ def _log(table: pl.LazyFrame, text: Text | None, cells: Cells) -> Log:
     columns = cells.read(table, decimal_comma=text is not None and text.decimal_comma)
     check_flags(columns, schema, source)
     space = _action_space(schema, columns, source)
-    keys = _filled(table, schema, columns.get("final_state"), source)
+    keys = _filled(_keys(table, text, schema), schema, columns.get("final_state"), source)
     ends = [columns[name] > 0 for name in ("terminal", "timeout", "done") if name in columns]
     order = arrange.arrange(keys, schema, np.logical_or.reduce(ends) if ends else None, source)
     columns = {name: order.put(array) for name, array in columns.items()}
@@ -200,9 +201,21 @@ def _log(table: pl.LazyFrame, text: Text | None, cells: Cells) -> Log:
     )  # fmt: skip
 
 
-def _filled(table: pl.LazyFrame, schema: Schema, final_state: Array | None, source: Source) -> pl.DataFrame:
+def _keys(table: pl.LazyFrame, text: Text | None, schema: Schema) -> pl.DataFrame:
+    """The columns kept as they are; NaN counts as empty."""
+    try:
+        keys = table.select(schema.keys).collect(engine="streaming")
+    except pl.exceptions.ComputeError:
+        if text is None:
+            raise
+        # A label or a time need not be a number because those of the first rows are.
+        table = _csv(text.path, text, dict.fromkeys(schema.keys, pl.String))
+        keys = table.select(schema.keys).collect(engine="streaming")
+    return keys.with_columns(cs.float().fill_nan(None))
+
+
+def _filled(keys: pl.DataFrame, schema: Schema, final_state: Array | None, source: Source) -> pl.DataFrame:
     """The columns kept as they are: empty cells are refused, but for the order and extras of final states."""
-    keys = table.select(schema.keys).collect(engine="streaming")
     empty: dict[str, Array] = {}
     for name in schema.keys:
         mask = keys[name].is_null().to_numpy()

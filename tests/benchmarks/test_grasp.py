@@ -1,12 +1,24 @@
-"""The grasping benchmark: its intervals, and what its rows say."""
+"""The grasping benchmark: its intervals, what its rows say, and the commands that do the same."""
 
+import dataclasses
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 pytest.importorskip("mujoco", reason="mujoco is an extra")
 pytest.importorskip("array_record", reason="array-record is an extra")
+pytest.importorskip("grain", reason="grain is an extra")
 
 import grasp
 from _bench import wilson
+
+import suture
+from suture import cli
+from suture.envs.grasp.collect import ACTION_SPACE
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 40), (7, 40), (400, 400), (613, 700)])
@@ -34,3 +46,51 @@ def test_an_update_costs_what_is_counted_by_hand() -> None:
     train = 3 * (encode + ask) - convolutions[0]
     assert grasp.multiplications(8, samples=0) == train + 2 * (encode + ask)
     assert grasp.multiplications(8) - grasp.multiplications(8, 0) == 128 * (8 * 128 + 128 * 128 + 128)
+
+
+def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) -> None:
+    text = (root / "docs" / "grasping.md").read_text()
+    command = " ".join(text.split("suture train qt_opt")[1].split("suture evaluate")[0].split()) + " "
+    settings, usual = grasp.Settings(), suture.QTOpt()
+    ours = settings.methods["qt_opt"]
+    for field in dataclasses.fields(ours):
+        value, option = getattr(ours, field.name), f"--{field.name.replace('_', '-')}"
+        if value != getattr(usual, field.name):
+            found = command.split(f"{option} ")[1].split("--")[0].replace("\\", "").split()
+            words = [] if value is True else value if isinstance(value, tuple) else (value,)
+            assert [type(word)(told) for word, told in zip(words, found, strict=True)] == list(words), option
+    assert f"--steps {settings.updates} " in command
+    assert f"suture make grasps logs/grasps --episodes {settings.episodes} " in text
+
+
+def test_a_log_is_made_streamed_learned_from_and_what_was_learned_is_played(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands of the documentation, but for sizes and lengths."""
+    monkeypatch.chdir(tmp_path)
+    shown = (root / "docs" / "grasping.md").read_text().split("```\nsuture make grasps")[1].split("\n```")[0]
+    script = re.sub(r"#.*", "", f"suture make grasps{shown}").replace("\\\n", " ")
+    shorter = {
+        "--episodes 10000": "--episodes 12 --workers 1", "--hidden 128 128": "--hidden 8 --memory-limit 1MB",
+        "--batch-size 64": "--batch-size 4 --samples 8 --elites 2 --iterations 1",
+        "--steps 20000": "--steps 2",
+        "--episodes 700": "--episodes 2 --json",
+    }  # fmt: skip
+    for line in script.splitlines():
+        for long, short in shorter.items():
+            line = line.replace(long, short)
+        monkeypatch.setattr(sys, "argv", line.split())
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code, line
+    said = capsys.readouterr()
+    assert "streaming it" in said.err
+    (shares,) = json.loads(said.out.splitlines()[-1])["per_member"]["successes"]
+    assert len(shares) == 2
+    policy, data = suture.open_run("runs/grasp").policy, suture.load("logs/grasps")
+    low, high = (np.asarray(bound) for bound in (ACTION_SPACE.low, ACTION_SPACE.high))
+    acted = np.asarray(policy.act({name: np.asarray(array[:9]) for name, array in data.observation.items()}))
+    assert ((low - 1e-6 <= acted) & (acted <= high + 1e-6)).all()
+    chosen = acted[:, 5:]
+    assert set(np.unique(chosen)) <= {-1, 1}
+    assert ((chosen > 0).sum(1) <= 1).all()

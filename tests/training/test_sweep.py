@@ -52,6 +52,7 @@ def test_members_differ(tmp_path: Path) -> None:
         ({"critics": [2.0]}, "'critics' cannot be swept, it shapes the program"),
         ({"dropout": [0.1]}, "'dropout' cannot be swept, it shapes the program"),
         ({"expectile": []}, "the sweep of 'expectile' has no values"),
+        ({"expectile": [0.7, 0.8, 0.70000001]}, "the sweep of 'expectile' holds a value twice"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(grid: dict[str, Any], said: str) -> None:

@@ -185,6 +185,17 @@ def test_actions_of_another_shape_and_actions_that_are_not_finite_are_refused() 
         rollout(lambda o: o * np.nan, Walk, episodes=1, seed=0)
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_reward_that_is_not_finite_is_named_with_its_step(odd: float) -> None:
+    class Broken(Walk):
+        def step(self, action: Any) -> Any:
+            observation, reward, *rest = super().step(action)
+            return observation, odd if self.steps == 3 else reward, *rest
+
+    with pytest.raises(SutureError, match=f"gave the reward {odd} in episode 7, step 2"):
+        rollout(homing, Broken, episodes=1, seed=0, first=7)
+
+
 def test_an_endless_episode_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST", 5)
     with pytest.raises(SutureError, match="has not ended after 5 steps"):

@@ -97,7 +97,7 @@ def rollout(
 
     Continuous actions outside the environment's bounds are clipped and counted (`Evaluation.clipped`).
     Raises ConfigError for an unknown environment, RunMismatch where spaces do not fit, SutureError where
-    an action is not finite or an episode does not end.
+    an action or a reward is not finite, or an episode does not end.
     """
     if min(episodes, members, environments or 1) < 1 or environments == 0:
         raise ConfigError(
@@ -271,6 +271,13 @@ class _Play:
 
     def _record(self, playing: Array, reward: Array, info: dict[str, Any]) -> None:
         place = self.member[playing], self.episode[playing]
+        if not (finite := np.isfinite(reward[playing])).all():
+            odd = int(playing[~finite][0])
+            raise SutureError(
+                f"{_name(self.vector)} gave the reward {reward[odd]:g} in episode "
+                f"{self.first + int(self.episode[odd])}, step {int(self.lengths[place][~finite][0])}: a "
+                "return must be finite. Mend the environment."
+            )
         self.returns[place] += reward[playing]
         if self.worth is not None:
             self.discounted[place] += self.worth.of(reward[playing], self.lengths[place])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 from making.runs import suture
 from rich.console import Console
 
+import suture.cli as cli
 from suture.data.build import build
 from suture.envs.chain import make_stitch_log
 from suture.evaluation import sweep as comparison
@@ -170,6 +172,16 @@ def test_different_settings_are_never_pooled(run: Any) -> None:
 def test_a_played_run_knows_its_settings(run: Any) -> None:
     played = evaluate(run, f"suture.envs.chain:{MAZE}", episodes=1)
     assert played.settings == comparison.settings(run)
+
+
+def test_what_was_found_is_shown_where_the_run_cannot_keep_it(run: Any, tmp_path: Path, capsys: Any) -> None:
+    shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
+    (tmp_path / "run" / "evaluations").write_text("in the way")
+    options = ["--env", f"suture.envs.chain:{MAZE}", "--episodes", "1", "--json"]
+    assert cli.run(["evaluate", str(tmp_path / "run"), *options]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["episodes"] == 1
+    assert "not kept beside the run" in said.err
 
 
 def test_the_command_prints_the_table_and_draws_the_plot(run: Any, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """`suture evaluate`: by playing the policy, or from a log alone."""
 
+import contextlib
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, Any
 
 from suture.cli.options import Flag, Json, ReadingOptions, Reads, RunPath, arg, print_json, show
-from suture.errors import ConfigError
+from suture.errors import ConfigError, StorageError
 from suture.evaluation.kept import keep
 
 
@@ -42,12 +44,22 @@ def evaluate(
     return _play(opened, env, json=json, episodes=episodes, seed=seed, sample=sample)
 
 
+@contextlib.contextmanager
+def _shown_anyway() -> Generator[None]:
+    """What took long to find is shown also where the run's folder cannot keep it."""
+    try:
+        yield
+    except StorageError as error:
+        print(f"suture: this was not kept beside the run. {error}", file=sys.stderr)
+
+
 def _play(run: Any, env: Any, *, json: bool, **options: Any) -> int:
     from suture.evaluation.evaluate import evaluate as play
     from suture.report.scores import render
 
     evaluation = play(run, env, **options)
-    keep(run.path, "played", env, run.newest.step, evaluation.to_json())
+    with _shown_anyway():
+        keep(run.path, "played", env, run.newest.step, evaluation.to_json())
     print_json(evaluation.to_json()) if json else show(render(evaluation, run.members))
     return 0
 
@@ -55,15 +67,15 @@ def _play(run: Any, env: Any, *, json: bool, **options: Any) -> int:
 def _estimate(run: Any, data: Path, reading: ReadingOptions, *, json: bool, **options: Any) -> int:
     """Exit code 2 where a value is refused."""
     from suture.cli.progress import Bar
-    from suture.data.load import load
     from suture.evaluation.ope.estimate import estimate
     from suture.report.estimates import render
 
-    log = load(data, schema=reading.schema, reading=reading.reading)
+    log = run.load(data, schema=reading.schema, reading=reading.reading)
     with Bar("evaluate") as watch:
-        found = estimate(run, log, say=watch.say, **options)
+        found = estimate(run, log, watch=watch, **options)
     told = {"estimates": [one.to_json() for one in found]}
-    keep(run.path, "estimated", str(data), run.newest.step, told)
+    with _shown_anyway():
+        keep(run.path, "estimated", str(data), run.newest.step, told)
     if json:
         print_json({"data": str(data), **told})
     else:
@@ -78,8 +90,9 @@ def _compare(run: Any, env: Any, *, plot: Path | None, json: bool, **options: An
 
     standings, returns = compare(run, env, **options)
     told = {"standings": [one.to_json() for one in standings]}
-    keep(run.path, "compared", env, run.newest.step, told)
-    run.mark([step for one in standings if one.checkpoint == "best" for step in one.steps], env)
+    with _shown_anyway():
+        keep(run.path, "compared", env, run.newest.step, told)
+        run.mark([step for one in standings if one.checkpoint == "best" for step in one.steps], env)
     if plot is not None:
         drawing = draw_standings(standings, env, algorithm=run.algorithm.name)
         write_file(plot, drawing.encode(), point="plot")

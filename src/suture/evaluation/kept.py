@@ -22,7 +22,7 @@ def keep(run: Path, kind: Kind, of: str, step: int, found: dict[str, Any]) -> Pa
     """
     name = re.sub(r"[^A-Za-z0-9]+", "-", of.rpartition("/")[2]).strip("-").lower()[:60] or "unnamed"
     path = run / "evaluations" / f"{kind}-{name}-{step}.json"
-    path.parent.mkdir(exist_ok=True)
+    atomic.make_folder(path.parent)
     told = {"kind": kind, "of": of, "step": step, "time": time.strftime("%Y-%m-%d %H:%M"), **found}
     atomic.write_file(path, (json.dumps(told, indent=1) + "\n").encode(), point="evaluation")
     return path

@@ -317,6 +317,14 @@ def test_d16_images_stored_as_floats_are_named() -> None:
     assert "image-scale" not in ids(built(unit))
 
 
+def test_d16_images_whose_channels_come_first_are_named() -> None:
+    log = walk_log()
+    for shape, named in (((3, 8, 8), True), ((8, 8, 3), False), ((4, 4, 3), False)):
+        image = np.zeros((15, *shape), np.uint8)
+        data = built(changed(log, observation=image, next_observation=None))
+        assert ("image-layout" in ids(data, "warning")) == named
+
+
 def test_d16_columns_far_apart_in_scale_and_clocks_are_named() -> None:
     log = walk_log((40, 50))
     observation = np.array(log.observation)

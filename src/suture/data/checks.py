@@ -11,6 +11,7 @@ from suture.spaces import Array, Box, Discrete
 
 MANY = 0.01
 SCALES_APART = 1e3
+MOST_CHANNELS = 4
 DRIFT = 0.97
 DRIFT_STEPS = 20
 PROBABILITY_SLACK = 1e-3
@@ -53,6 +54,8 @@ def find_columns(data: Dataset, found: list[Finding]) -> None:
         if isinstance(leaf, Box) and not leaf.is_image:
             vectors[f"observation/{path}" if path else "observation"] = array.reshape(len(array), -1)
             _find_bytes(path, array, found)
+        elif isinstance(leaf, Box) and leaf.shape[0] <= MOST_CHANNELS < min(leaf.shape[1:]):
+            _find_layout(path, leaf, len(data), found)
     if data.action.ndim == 2:
         _find_constant({**vectors, "action": data.action}, data.names, found)
     else:
@@ -154,6 +157,15 @@ def _find_bytes(path: str, array: Array, found: list[Finding]) -> None:
             "scaled by the network, or divide by 255."
         )
         found.append(Finding(id="image-scale", severity="warning", count=len(array), message=message))
+
+
+def _find_layout(path: str, leaf: Box, rows: int, found: list[Finding]) -> None:
+    message = (
+        f"Observation {path or 'array'} is read as an image of height {leaf.shape[0]}, width {leaf.shape[1]} "
+        f"and {leaf.shape[2]} channels; it looks like one of {leaf.shape[0]} channels that come first. Write "
+        "it as (height, width, channels): numpy.moveaxis(images, 1, -1)."
+    )
+    found.append(Finding(id="image-layout", severity="warning", count=rows, message=message))
 
 
 def _find_drift(name: str, array: Array, data: Dataset, found: list[Finding]) -> None:

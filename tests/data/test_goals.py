@@ -154,3 +154,41 @@ def test_one_goal_divides_episodes_where_it_is_reached() -> None:
     np.testing.assert_array_equal(made.terminated, made.reward)
     assert np.flatnonzero(made.truncated).tolist() == [8]
     assert made.episode_start.tolist() == [0, 2, 6, 9]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), length=st.integers(1, 5), data=st.data(),
+    discount=st.sampled_from([None, 0.7]), seed=st.integers(0, 3),
+)  # fmt: skip
+def test_a_goal_is_kept_for_a_piece_in_a_row(
+    lengths: list[int], length: int, data: Any, discount: float | None, seed: int
+) -> None:
+    """Pieces go on row by row with one goal, no longer than asked; the goal lies ahead of their first row."""
+    count = sum(lengths)
+    gaps = tuple(data.draw(st.lists(st.integers(0, count - 1), max_size=count - 1, unique=True)))
+    log = walk(tuple(lengths), gaps)
+    part = hindsight(TrainPart(log), copies=2, later=0.8, discount=discount, length=length, seed=seed)
+    made, (row, at) = part.dataset, goals(part)
+    np.testing.assert_array_equal(np.bincount(row, minlength=count), 2 * log.has_next)
+    starts, ends = made.episode_start[:-1], made.episode_start[1:] - 1
+    np.testing.assert_array_equal(made.reward, at == row)
+    np.testing.assert_array_equal(made.truncated | made.terminated, np.isin(np.arange(len(made)), ends))
+    for first, last in zip(starts, ends, strict=True):
+        assert last - first < length
+        np.testing.assert_array_equal(row[first : last + 1], row[first] + np.arange(last - first + 1))
+        assert len(set(at[first : last + 1])) == 1
+        assert len(set(log.episode_index[row[first : last + 1]])) == 1
+    went_on = np.append(False, (row[1:] == row[:-1] + 1) & (at[1:] == at[:-1]) & (at[:-1] == row[:-1]))
+    heads = starts[~went_on[starts]]  # what follows an arrival keeps its goal, now behind it
+    assert np.all(at[heads] >= row[heads])
+
+
+def test_pieces_are_as_long_as_they_can_be_and_begin_anywhere() -> None:
+    log = walk((40,))
+    part = hindsight(TrainPart(log), copies=200, arriving=0.0, later=0.0, length=4)
+    made, (row, _) = part.dataset, goals(part)
+    lengths = np.diff(made.episode_start)
+    inner = lengths[(row[made.episode_start[:-1]] > 4) & (row[made.episode_start[1:] - 1] < 35)]
+    assert np.mean(inner == 4) > 0.8, "but for those that arrive"
+    begun = np.bincount(row[made.episode_start[:-1]], minlength=40)
+    assert begun[8:32].min() > 200 / 4 / 2

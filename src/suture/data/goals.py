@@ -45,7 +45,7 @@ def reaching(data: Dataset, goal: Any, *, tolerance: float = 0.0) -> Dataset:
 
 def hindsight(
     part: TrainPart, *, copies: int = 4, arriving: float = 0.2, later: float = 0.5,
-    discount: float | None = 0.99, tolerance: float = 0.0, seed: int = 0,
+    discount: float | None = 0.99, tolerance: float = 0.0, length: int = 1, seed: int = 0,
 ) -> TrainPart:  # fmt: skip
     """Every transition, `copies` times, each with a goal that the log reaches; a function of the seed.
 
@@ -54,9 +54,10 @@ def hindsight(
 
     discount: `later` is a geometric number of steps ahead with this factor, at most up to the episode's end;
         None: all that follows is equally likely.   tolerance: what lies so near its goal has arrived too.
-    The observation becomes {"observation", "desired_goal"}, or keeps its names where it has these. Rows with
-    different goals do not follow each other: each one is an episode by itself, cut where it has not arrived.
-    Rows without a next observation are left out.
+    length: a goal is kept for so many transitions in a row, for targets of several steps; it is that of the
+        first one. Such a piece is an episode, which ends where it arrives and is cut at its last transition.
+    The observation becomes {"observation", "desired_goal"}, or keeps its names where it has these. Rows
+    without a next observation are left out.
     Source: Andrychowicz et al. 2017 (arXiv:1707.01495); shares of Park et al. 2025 (arXiv:2410.20092), where
     values learn from the default ones and policies from later=1 or 0.5 with discount=None.
     """
@@ -66,24 +67,28 @@ def hindsight(
     eligible = np.flatnonzero(data.has_next)
     if not len(eligible):
         raise DataRefused(f"No transition of {data.source} has a next observation that could be a goal.")
-    rows = np.tile(eligible, copies)
-    kind, at = generator.random(len(rows)), _last_of_run(data)[rows]
-    ahead = generator.integers(0, at - rows + 1) if discount is None else (
-        generator.geometric(1 - discount, len(rows)) - 1
-    )  # fmt: skip
-    at = np.where(
-        kind < arriving + later, np.minimum(rows + ahead, at), generator.choice(eligible, len(rows))
-    )
+    rows, count = np.tile(eligible, copies), copies * len(eligible)
+    kind, last = generator.random(count), _last_of_run(data)[rows]
+    if discount is None:
+        ahead = generator.integers(0, last - rows + 1)
+    else:
+        ahead = generator.geometric(1 - discount, count) - 1
+    at = np.where(kind < arriving + later, np.minimum(rows + ahead, last), generator.choice(eligible, count))
     at = np.where(kind < arriving, rows, at)
-    relabelled = _with_goals(data, rows, at, tolerance)
+    phase = np.repeat(generator.integers(length, size=copies), len(eligible))
+    first = np.append(True, (last[1:] != last[:-1]) | (rows[1:] != rows[:-1] + 1))
+    first |= (last - rows + phase) % length == 0
+    at = at[np.maximum.accumulate(np.where(first, np.arange(count), 0))]
+    relabelled = _with_goals(data, rows, at, first, tolerance)
     return TrainPart(relabelled, rows if part.rows is None else part.rows[rows])
 
 
-def _with_goals(data: Dataset, rows: Rows, at: Rows, tolerance: float) -> Dataset:
-    """Some rows, each with what another one arrives at as its goal."""
+def _with_goals(data: Dataset, rows: Rows, at: Rows, first: NDArray[np.bool_], tolerance: float) -> Dataset:
+    """Some rows, each with what another one arrives at as its goal.   first: where pieces begin."""
     reached = _achieved(data.next_observation)
     arrived = _arrived(reached, rows, at, tolerance)
     terminated = arrived | data.terminated[rows]
+    last = np.append(first[1:], True) | terminated
     goal = spaces.map_arrays(lambda array: array[at], reached)
 
     def taken(tree: Any) -> Any:
@@ -95,8 +100,8 @@ def _with_goals(data: Dataset, rows: Rows, at: Rows, tolerance: float) -> Datase
     return dataclasses.replace(
         data, observation=aimed(data.observation), next_observation=aimed(data.next_observation),
         observation_space=_aimed_space(data.observation_space), action=data.action[rows],
-        reward=arrived.astype(np.float32), terminated=terminated, truncated=~terminated,
-        has_next=np.ones(len(rows), bool), episode_start=np.arange(len(rows) + 1),
+        reward=arrived.astype(np.float32), terminated=terminated, truncated=last & ~terminated,
+        has_next=np.ones(len(rows), bool), episode_start=np.append(0, np.flatnonzero(last) + 1),
         propensity=taken(data.propensity), action_probabilities=taken(data.action_probabilities),
         columns={name: column[rows] for name, column in data.columns.items()}, names={},
         places=None if data.places is None else data.places.take(rows),

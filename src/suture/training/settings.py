@@ -77,6 +77,10 @@ class Settings:
         0.0, at_least=0.0, traced=False, unit="distance between goals", source=OWN,
         help="what lies so near its goal has arrived",
     )  # fmt: skip
+    hindsight_length: int = bounded(
+        1, at_least=1, unit="transitions", source=OWN,
+        help="in a row that share a goal: at least the steps of a target",
+    )  # fmt: skip
     validation: float = bounded(
         0.0, at_least=0.0, below=1.0, traced=False, unit="share of the episodes", source=OWN,
         help="kept out of training",

@@ -118,15 +118,17 @@ def _aimed(sweep: Sweep, settings: Settings, part: TrainPart) -> TrainPart:
     if not settings.hindsight:
         return part
     algorithm = sweep.algorithm
-    if algorithm.window > 1 or "return_to_go" in algorithm.needs:
+    if algorithm.window > settings.hindsight_length or "return_to_go" in algorithm.needs:
         raise ConfigError(
-            f"{algorithm.name}: with hindsight every transition has a goal of its own, so that neither "
-            "targets of several steps nor returns go beyond it. Leave out --n-step and --chunk, or choose a "
-            "method that learns from single transitions (such as iql)."
+            f"{algorithm.name}: with hindsight_length = {settings.hindsight_length} so many transitions in a "
+            "row have a goal in common, and neither targets of more steps nor returns go beyond them. Give "
+            f"it --hindsight-length {max(algorithm.window, 2)} or more; a method that learns from returns "
+            "cannot be told a goal."
         )
     return hindsight(
         part, copies=settings.hindsight, arriving=settings.hindsight_arriving, later=settings.hindsight_later,
-        discount=settings.hindsight_discount, tolerance=settings.hindsight_tolerance, seed=sweep.seed,
+        discount=settings.hindsight_discount, tolerance=settings.hindsight_tolerance,
+        length=settings.hindsight_length, seed=sweep.seed,
     )  # fmt: skip
 
 

@@ -29,8 +29,9 @@ def test_a_file_and_its_conversion_are_the_same_data(tmp_path: Path) -> None:
     path = saved(walk_log((5, 4)), tmp_path / "log.npz")
     data = load(str(path))
     native.write(data, tmp_path / "store")
-    assert load(tmp_path / "store").fingerprint == data.fingerprint
-    assert data.source == str(path)
+    store = load(tmp_path / "store")
+    assert store.fingerprint == data.fingerprint
+    assert (data.source, store.source) == (str(path), str(tmp_path / "store")), "where it is found again"
 
 
 def test_what_makes_training_wrong_is_refused_unless_asked_for(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def load(
     if kind in (native.KIND, KIND):
         if dataclasses.replace(reading, skip_bad=False) != READING:
             raise FormatError(f"{path} was settled when it was written; write it again from its source.")
-        data = _open(path, kind, skip_bad=reading.skip_bad)
+        opened = _open(path, kind, skip_bad=reading.skip_bad)
+        data = dataclasses.replace(opened, source=str(path))
     elif reading.skip_bad:
         raise FormatError(f"{path} has no shards to leave out; skip_bad is for folders that Suture wrote.")
     else:

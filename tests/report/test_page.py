@@ -171,6 +171,21 @@ def test_curves_show_every_member_s_mean(run: Run) -> None:
     assert row["low"] < row["mean"] < row["high"]
 
 
+def test_settings_of_a_sweep_are_told_apart_even_after_one_step() -> None:
+    from suture.report.figures import COLOURS, curves
+    from suture.report.runs import _course
+
+    rows = [{"name": f"rate {k}", "x": 600, "mean": 2.0 - k, "low": 0.0, "high": 3.0} for k in range(7)]
+    drawn = themed(curves(rows, title="loss", subtitle="", x="updates", y="loss", label="setting"), "f1-")
+    for colour in (*COLOURS[:6], "currentColor"):
+        assert len(re.findall(rf'(?:fill|stroke)="{colour}"', drawn)) >= 3, "legend, point and bar"
+    assert COLOURS[6] not in drawn, "black would be lost on a dark page"
+    assert _course("loss", rows) == "loss ends between -4 (rate 6) and 2 (rate 0)."
+    alone = [{"name": "bc", "x": x, "mean": float(x)} for x in (1, 2)]
+    assert _course("loss", alone) == "loss: 1 at step 1, 2 at step 2."
+    assert _course("loss", alone[:1]) == "loss: 1 at step 1."
+
+
 def test_a_log_and_the_command(log: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     native.write(log, tmp_path / "log")
     out = tmp_path / "page.html"

@@ -15,6 +15,7 @@ ROOM = {"left": 5, "top": 5, "bottom": 5, "right": 25}
 IN_FULL = "abs(datum.value) < 1e6 ? format(datum.value, ',~f') : format(datum.value, '~e')"
 CONFIG = {
     "font": "sans-serif",
+    "padding": ROOM,
     "view": {"stroke": None},
     "axis": {"gridColor": "#e6e6e6", "domainColor": "#888", "tickColor": "#888", "labelColor": "#333"},
     "legend": {"orient": "right", "labelLimit": 260, "symbolOpacity": 1},
@@ -44,7 +45,7 @@ def intervals(rows: Rows, *, title: str, subtitle: str, value: str, label: str) 
 
 
 def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str, dashes: str = "") -> str:
-    """Lines over x, with a band where `low` and `high` are given.
+    """Lines over x, with a band where `low` and `high` are given; points with bars where all have one x.
 
     rows: objects with `name`, `x`, `mean`, and where known `low`, `high`.
     dashes: a further key of the rows whose values are told apart by dashes; its first value is solid.
@@ -52,18 +53,19 @@ def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str,
     alt = _altair()
     names = list(dict.fromkeys(row["name"] for row in rows))
     base = alt.Chart(alt.Data(values=list(rows))).encode(
-        x=alt.X("x:Q", title=x), color=_colour(alt, names, title=label)
+        x=alt.X("x:Q", title=x, axis=alt.Axis(tickCount=5)), color=_colour(alt, names, title=label)
     )
-    extra: dict[str, Any] = {}
+    alone, extra = len({row["x"] for row in rows}) == 1, dict[str, Any]()
     if dashes:
         kinds = list(dict.fromkeys(row[dashes] for row in rows))
         extra["strokeDash"] = alt.StrokeDash(f"{dashes}:N", title=None, sort=kinds)
-    line = base.mark_line(strokeWidth=2).encode(
-        y=alt.Y("mean:Q", title=y, scale=alt.Scale(zero=False)), **extra
+    line = base.mark_line(strokeWidth=2, point=alone).encode(
+        y=alt.Y("mean:Q", title=y, scale=alt.Scale(zero=False), axis=alt.Axis(titlePadding=14)), **extra
     )
     if any("low" in row for row in rows):
         detail = {"detail": alt.Detail(f"{dashes}:N")} if dashes else {}
-        line = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q"), y2="high:Q", **detail) + line
+        band = base.mark_rule() if alone else base.mark_area(opacity=BAND)
+        line = band.encode(y=alt.Y("low:Q"), y2="high:Q", **detail) + line
     return svg(_titled(alt, line, title, subtitle).properties(height=HEIGHT))
 
 
@@ -84,7 +86,7 @@ def stacked(panels: Sequence[Panel], *, title: str, subtitle: str, x: str, y: st
     alt = _altair()
     names = list(dict.fromkeys(row["name"] for panel in panels for row in panel.rows))
     charts = [_panel(alt, panel, names, x=x, y=y, label=label) for panel in panels if panel.rows]
-    whole = alt.vconcat(*charts, padding=ROOM).resolve_scale(strokeDash="independent")
+    whole = alt.vconcat(*charts).resolve_scale(strokeDash="independent")
     return svg(
         whole.properties(title=alt.Title(title, subtitle=_wrapped(subtitle, 95), offset=16)), sized=False
     )
@@ -175,7 +177,7 @@ def heat(panels: Sequence[Panel], *, title: str, subtitle: str, y: str, value: s
         charts.append(
             (cells + strokes.transform_filter("datum.marked")).properties(width=WIDTH, height=26 * len(names))
         )
-    whole = alt.vconcat(*charts, padding=ROOM)
+    whole = alt.vconcat(*charts)
     return svg(whole.properties(title=alt.Title(title, subtitle=_wrapped(subtitle, 95))), sized=False)
 
 

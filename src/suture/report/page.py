@@ -14,7 +14,16 @@ from suture import __version__
 from suture.report.story import Figure, Picture, Story
 
 TEMPLATE = Path(__file__).with_name("page.html")
-INK = {"#333": 1.0, "#555": 0.85, "#888": 0.6, "#e6e6e6": 0.15, "#000": 1.0, "black": 1.0, "#ddd": 0.2}
+INK = {
+    "#333": 1.0,
+    "#555": 0.85,
+    "#888": 0.6,
+    "#e6e6e6": 0.15,
+    "#000": 1.0,
+    "#000000": 1.0,
+    "black": 1.0,
+    "#ddd": 0.2,
+}
 """Greys of the drawings -> how much of the page's ink they are, in the light as in the dark."""
 
 

@@ -295,11 +295,7 @@ def _curves(run: Any, groups: Sequence[tuple[dict[str, float], list[int]]]) -> S
     for metric in names[:MOST_CURVES]:
         rows = _banded(lines, metric, labels)
         if rows:
-            first, last = rows[0], rows[-1]
-            alt = (
-                f"{metric}: {number(first['mean'])} at step {first['x']:,}, "
-                f"{number(last['mean'])} at step {last['x']:,}."
-            )
+            alt = _course(metric, rows)
             svg = curves(rows, title=metric, subtitle="", x="updates", y=metric, label="setting")
             drawn.append(Figure(svg=svg, alt=alt, caption=alt))
     text = [
@@ -312,6 +308,18 @@ def _curves(run: Any, groups: Sequence[tuple[dict[str, float], list[int]]]) -> S
     return Section(
         title="Learning curves", text=text if drawn else ["No metrics were recorded yet."], figures=drawn
     )
+
+
+def _course(metric: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """From where to where a metric went; of several settings, between which two it ended."""
+    first, last = rows[0], rows[-1]
+    if first["name"] == last["name"]:
+        told = dict.fromkeys(f"{number(row['mean'])} at step {row['x']:,}" for row in (first, last))
+        return f"{metric}: {', '.join(told)}."
+    ends = {row["name"]: row for row in rows}.values()
+    least, most = (pick(ends, key=lambda row: row["mean"]) for pick in (min, max))
+    between = " and ".join(f"{number(row['mean'])} ({row['name']})" for row in (least, most))
+    return f"{metric} ends between {between}."
 
 
 def _banded(

@@ -75,6 +75,9 @@ def test_pairs_seen_once_ask_for_pessimism(mixed: Statistics) -> None:
 def test_noise_warns_of_luck_and_clouds_ask_for_a_flow(mixed: Statistics) -> None:
     noisy = dataclasses.replace(mixed, shape=dataclasses.replace(mixed.shape, noise=0.6))
     assert "lucky" in advice(noisy, "mixed")[0].evidence
+    assert "lucky" not in advice(mixed, "mixed")[0].evidence
+    mute = dataclasses.replace(mixed, behaviour=dataclasses.replace(mixed.behaviour, return_information=1e-4))
+    assert "0.0001 nats" in advice(mute, "mixed")[0].evidence
     clouds = dataclasses.replace(
         mixed, discrete=False, behaviour=dataclasses.replace(mixed.behaviour, multimodality=0.6)
     )
@@ -95,6 +98,28 @@ def test_episodes_that_earn_alike_are_not_filtered(mixed: Statistics) -> None:
         plan = dataclasses.replace(mixed.stitching, deviation=0.05, one_step_gap=gap)
         listed = advice(dataclasses.replace(mixed, stitching=plan), "mixed")
         assert [one.method for one in listed[:2]] == methods
+
+
+def test_nothing_is_promised_where_nothing_can_be_chosen_or_told_apart(mixed: Statistics) -> None:
+    assert mixed.support is not None
+    assert mixed.returns is not None
+    one_way = dataclasses.replace(mixed, support=dataclasses.replace(mixed.support, junction_rate=0.0))
+    (only,) = advice(one_way, "imitation")
+    assert (only.method, "No two actions" in only.evidence) == ("bc", True)
+    flat = dataclasses.replace(mixed, stitching=None, returns=dataclasses.replace(mixed.returns, spread=0.0))
+    assert all(one.evidence.startswith("All episodes earn the same") for one in advice(flat, "random"))
+    unseen = dataclasses.replace(mixed, support=None, stitching=None)
+    assert "Coverage is wide" in advice(mixed, "random")[0].evidence
+    assert "Coverage is wide" not in advice(unseen, "random")[0].evidence
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5])
+def test_the_advice_to_imitate_agrees_with_the_reasons(mixed: Statistics, gap: float) -> None:
+    assert mixed.stitching is not None
+    for deviation, alike in ((0.05, True), (0.3, False)):
+        plan = dataclasses.replace(mixed.stitching, deviation=deviation, achieved=0.5, one_step_gap=gap)
+        said = advice(dataclasses.replace(mixed, stitching=plan), "imitation")[0].evidence
+        assert ("earn alike" in said) == alike
 
 
 def test_many_joints_take_the_settings_of_hands(mixed: Statistics) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from suture.diagnosis.regime import Regime
 from suture.diagnosis.statistics import Statistics
+from suture.diagnosis.stitching import Stitching
 
 PUBLISHED = {
     "locomotion": ("iql", "cql", "td3_bc", "rebrac"),
@@ -16,7 +17,7 @@ PUBLISHED = {
     "dexterous": ("iql", "bc", "cql", "rebrac", "fql"),
 }
 NEAR, SPARSE, DEXTEROUS, NOISY, UNSURE, MODES, PROMISING = 0.85, 0.95, 20, 0.3, 0.9, 0.25, 0.1
-UNEQUAL, FILTERED = 0.15, 5
+UNEQUAL, FILTERED, TELLING = 0.15, 5, 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,11 @@ def recommend(statistics: Statistics, regime: Regime, action_dimensions: int) ->
     support = statistics.support
     if support is not None and support.start_coverage < 0.5 and regime.label != "insufficient":
         chosen.insert(0, ("cql", _not_covered(support.start_coverage)))
-    if statistics.returns is None and regime.label not in ("imitation", "insufficient"):
-        before = (
-            "The log has no rewards: give it some (a goal, a relabelling) before any method but imitation. "
-        )
+    told = statistics.returns
+    silent = told is None or (statistics.stitching is None and not told.spread)
+    if silent and regime.label not in ("imitation", "insufficient"):
+        lack = "The log has no rewards" if told is None else "All episodes earn the same"
+        before = f"{lack}: give it some that tell (a goal, a relabelling) before any method but imitation. "
         chosen = [(method, before + why) for method, why in chosen]
     return tuple(
         Recommendation(method=method, preset=preset_of(method, domain), evidence=why)
@@ -72,7 +74,10 @@ def preset_of(method: str, domain: str) -> str:
 
 def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
     plan, value = statistics.stitching, "iql" if statistics.discrete else "td3_bc"
-    if plan is None:
+    if statistics.support is not None and not statistics.support.junction_rate:
+        why = "No two actions were tried in one state: there is nothing to choose between but to imitate."
+        plan = None
+    elif plan is None:
         why = "Nothing in this log tells good from bad: there is nothing to gain by more than imitation."
     elif plan.achieved >= NEAR:
         why = (
@@ -81,16 +86,16 @@ def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
         )
     else:
         why = (
-            f"Episodes earn alike ({plan.deviation:.2f} of the scale), so that filtering gains little; on "
-            f"paper the best supported plan stands {1 - plan.best:.2f} above the best of them. Imitate first."
+            f"{_alike(plan)}, so that filtering gains little; on paper the best supported plan stands "
+            f"{1 - plan.best:.2f} above the best of them. Imitate first."
         )
     said = [("bc", f"{why} Watch the held-out loss: updates beyond its minimum only overfit.")]
     if plan is not None and plan.achieved < NEAR and plan.one_step_gap >= PROMISING:
         value = "iql"
         better = (
-            f"Episodes earn alike, and none is near the best supported plan ({plan.best:.2f} of it); on "
-            f"paper one step of improvement gains {plan.one_step_gap:.2f} over the behaviour. It weighs "
-            "the actions within episodes. Watch that it beats bc."
+            f"{_alike(plan)}; the best one stands at {plan.best:.2f} of the best supported plan, and on "
+            f"paper one step of improvement gains {plan.one_step_gap:.2f} over the behaviour. It weighs the "
+            "actions within episodes. Watch that it beats bc."
         )
         return [(value, better), ("bc", "The baseline to beat: it is what the behaviour is worth.")]
     if statistics.behaviour.multimodality > MODES and not statistics.discrete:
@@ -101,6 +106,16 @@ def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
             (value, f"{aim}, close to the data. Watch that its return does not fall below that of bc.")
         )
     return said
+
+
+def _alike(plan: Stitching) -> str:
+    """How episodes of one behaviour differ."""
+    if plan.deviation < UNEQUAL:
+        return f"Episodes earn alike ({plan.deviation:.2f} of the scale)"
+    return (
+        f"Episodes differ ({plan.deviation:.2f} of the scale), but act alike in like states: by where they "
+        "begin or by chance"
+    )
 
 
 def _mixed(statistics: Statistics) -> list[tuple[str, str]]:
@@ -140,10 +155,12 @@ def _baseline(statistics: Statistics) -> tuple[str, str]:
     if (tenth := statistics.shape.episodes // 10) < FILTERED:
         few = f"The best tenth is {tenth} episodes: too few to imitate them alone"
         return "bc", f"{why}. {few}. The baseline to beat."
-    noise = statistics.shape.noise or 0
-    luck = (
-        f" Transitions are noisy ({noise:.2f}), so that it may pick lucky episodes." if noise > NOISY else ""
-    )
+    noise, tells = statistics.shape.noise or 0, statistics.behaviour.return_information
+    luck = ""
+    if noise > NOISY:
+        luck = f" Transitions are noisy ({noise:.2f}), so that it may pick lucky episodes."
+    elif tells is not None and tells < TELLING:
+        luck = f" Actions tell little of returns ({tells:.1g} nats), so that it may pick lucky episodes."
     return "filtered_bc", f"{why}. The baseline to beat: imitate the best tenth.{luck}"
 
 
@@ -191,7 +208,10 @@ def _random(statistics: Statistics) -> list[tuple[str, str]]:
         why += (
             f", but the supported plan promises {1 - plan.achieved:.2f} of the scale above the mean episode"
         )
-    watch = " Coverage is wide, so value methods may work where rewards are dense. Watch the start's value."
+    watch = " Value methods may work where rewards are dense and the images cover the task: look at them."
+    if statistics.support is not None:
+        watch = " Coverage is wide, so value methods may work where rewards are dense."
+    watch += " Watch the start's value."
     said = [("cql", f"{why}.{watch}{_pessimism(statistics)}")]
     if statistics.discrete:
         return [*said, ("dqn", "Wide coverage of few choices is the one case where plain Q-learning may do.")]
@@ -204,9 +224,8 @@ def _random(statistics: Statistics) -> list[tuple[str, str]]:
 def _insufficient(statistics: Statistics) -> list[tuple[str, str]]:
     shape = statistics.shape
     why = (
-        f"Not enough data: {shape.transitions:,} transitions in {shape.episodes:,} episodes. Record "
-        "more before choosing a method; imitation is the only baseline that such a log can feed, and "
-        "no estimate of its value can be trusted."
+        f"Not enough data: {shape.recorded}. Record more before choosing a method; imitation is the only "
+        "baseline that such a log can feed, and no estimate of its value can be trusted."
     )
     return [("bc", why)]
 

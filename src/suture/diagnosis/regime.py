@@ -97,7 +97,7 @@ def _reasons(statistics: Statistics) -> list[str]:
     shape, plan, acts = statistics.shape, statistics.stitching, statistics.behaviour
     said = list[str]()
     if shape.episodes <= 10 or shape.transitions <= 500:
-        said.append(f"Little was recorded: {shape.transitions:,} transitions in {shape.episodes:,} episodes.")
+        said.append(f"Little was recorded: {shape.recorded}.")
     if plan is not None:
         said.append(
             f"Between the worst supported plan (0) and the best (1) the mean episode stands at "

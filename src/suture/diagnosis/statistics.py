@@ -67,6 +67,11 @@ class Shape:
     truncated: float
     noise: float | None
 
+    @property
+    def recorded(self) -> str:
+        """'4,000 transitions in 1 episode'."""
+        return f"{self.transitions:,} transitions in {self.episodes:,} episode{'s'[: self.episodes != 1]}"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:

@@ -43,8 +43,8 @@ MEANINGS = (
 def render(found: Mapping[str, Any]) -> RenderableType:
     """A diagnosis (`Diagnosis.to_json`) for a terminal: regime, recommendation, statistics, notes."""
     return Group(
-        *_regime(found["regime"]), Text(), *_recommendation(found["recommendation"]),
-        _statistics(found["diagnosis"]), *(Text(note, "dim") for note in found["diagnosis"]["notes"]),
+        *_regime(found["regime"]), Text(), *_recommendation(found["recommendation"]), Text(),
+        _statistics(found["diagnosis"]), *(Text(note, "dim") for note in found["diagnosis"]["notes"]), Text(),
     )  # fmt: skip
 
 

@@ -64,6 +64,33 @@ def test_evaluate_tells_a_refusal_as_json(command: Command, root: Path, tmp_path
     assert {"id", "severity", "count", "rows", "message"} == error["findings"][0].keys()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("inspect", "log.npz", "--bogus"), "Unrecognized options: --bogus"),
+        (("evaluate", "--env", "x"), "RUN"), (("inspect",), "DATA"),
+        (("overestimation", "run", "--episodes", "many"), "'many' is no whole number"),
+        (("make", "composite", "out", "--observation", "sound"), "sound"),
+        (("train", "bc", "log.npz", "--bogus"), "Unrecognized options: --bogus"),
+        (("finetune", "tests/fixtures/0.1.0/bc", "--env", "x", "--bogus"), "Unrecognized options: --bogus"),
+    ],
+)  # fmt: skip
+def test_words_that_no_command_takes_are_told_as_json(
+    command: Command, words: tuple[str, ...], said: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In plain words: people get a frame around them where nobody asked for JSON."""
+    monkeypatch.chdir(root)
+    error = check_error(*command(*words, "--json"))
+    assert error["type"] == "ConfigError"
+    assert said in error["message"]
+    assert re.fullmatch(r"[\w -~]+ --help\.", error["message"])
+    assert "----" not in error["message"]
+    code, out, err = command(*words)
+    assert (code, out) == (2, "")
+    assert err.count("\n") > 3
+    assert not err.startswith("suture:")
+
+
 def test_without_json_nothing_is_said_on_standard_output(command: Command, tmp_path: Path) -> None:
     code, out, err = command("inspect", tmp_path / "absent.npz")
     assert (code, out, err.count("\n")) == (2, "", 1)

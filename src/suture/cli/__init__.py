@@ -21,7 +21,6 @@ from suture.cli.inspecting import inspect
 from suture.cli.making import make
 from suture.cli.online import finetune, loop
 from suture.cli.options import (
-    REGISTRY,
     DataPath,
     Flag,
     ReadingOptions,
@@ -29,6 +28,7 @@ from suture.cli.options import (
     arg,
     options_of,
     parse_sweep,
+    parsed,
     prepared,
     print_json,
     show,
@@ -120,10 +120,7 @@ def train(arguments: list[str]) -> int:
     ]
     command = dataclasses.make_dataclass("Train", [("data", DataPath), *fields])
     title = f"{(kind.__doc__ or '').strip()}\n\nOptions: the run, the algorithm, its settings, the log."
-    chosen: Any = tyro.cli(
-        command, prog=f"suture train {kind.name}", description=title, args=arguments[1:], registry=REGISTRY
-    )
-    return _train(kind, chosen)
+    return _train(kind, parsed(command, f"suture train {kind.name}", arguments[1:], description=title))
 
 
 def _train(kind: Any, chosen: Any) -> int:
@@ -174,7 +171,7 @@ def run(arguments: list[str]) -> int:
     command, arguments = COMMANDS[arguments[0]], prepared(arguments)
     if command in (train, finetune, loop, make):
         return command(arguments[1:])
-    return tyro.cli(command, prog=f"suture {arguments[0]}", args=arguments[1:], registry=REGISTRY)
+    return parsed(command, f"suture {arguments[0]}", arguments[1:])()
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from suture.cli.options import REGISTRY, Flag, arg, show
+from suture.cli.options import Flag, arg, parsed, show
 from suture.config import nearest
 from suture.errors import ConfigError
 
@@ -124,9 +124,7 @@ def make(arguments: list[str]) -> int:
         return 0
     if arguments[0] not in TASKS:
         raise ConfigError(f"There is no task {arguments[0]!r} to make.{nearest(arguments[0], TASKS)}")
-    return tyro.cli(
-        TASKS[arguments[0]], prog=f"suture make {arguments[0]}", args=arguments[1:], registry=REGISTRY
-    )
+    return parsed(TASKS[arguments[0]], f"suture make {arguments[0]}", arguments[1:])()
 
 
 @contextlib.contextmanager

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import tyro
 
 from suture.cli.options import (
-    REGISTRY,
     DataPath,
     Flag,
     ReadingOptions,
     RunPath,
     arg,
     options_of,
+    parsed,
     show,
     value_of,
 )
@@ -163,7 +163,4 @@ def _parsed(
         (name, tyro.conf.OmitArgPrefixes[type(group)], dataclasses.field(default=group))
         for name, group in groups.items()
     ]
-    return tyro.cli(
-        dataclasses.make_dataclass(command.title(), fields), prog=f"suture {command} {of}",
-        args=arguments, registry=REGISTRY,
-    )  # fmt: skip
+    return parsed(dataclasses.make_dataclass(command.title(), fields), f"suture {command} {of}", arguments)

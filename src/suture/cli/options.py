@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
+import io
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -82,6 +85,39 @@ DataPath = Annotated[tyro.conf.Positional[Path], arg("the log: a file or a folde
 RunPath = Annotated[tyro.conf.Positional[Path], arg("a run folder", metavar="RUN")]
 Reads = tyro.conf.OmitArgPrefixes[ReadingOptions]
 Json = Annotated[Flag, arg('print one JSON object; where it is refused, {"error": {"type", "message", ...}}')]
+
+
+def parsed(command: Any, prog: str, arguments: Sequence[str], **more: Any) -> Any:
+    """What a command line says of the fields of a class, or of the parameters of a function.
+
+    A function is returned with them, to be called. Of words that do not fit, people are told in a frame
+    (`SystemExit`); with --json among them, `ConfigError` says the same.
+    """
+    if not isinstance(command, type):
+        command = _with_its_words(command)
+    heard = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(heard):
+            return tyro.cli(command, prog=prog, args=arguments, registry=REGISTRY, **more)
+    except SystemExit as ended:
+        if ended.code and "--json" in arguments:
+            raise ConfigError(_unframed(heard.getvalue())) from None
+        sys.stderr.write(heard.getvalue())
+        raise
+
+
+def _unframed(text: str) -> str:
+    """What a frame, of lines or of blanks, holds under its title, as sentences without colours."""
+    lines = [line.strip("│ ") for line in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()[1:-1]]
+    return ". ".join(" ".join(part.split()) for part in re.split(r"[─-]{4,}", " ".join(lines))) + "."
+
+
+def _with_its_words(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def called(*values: Any, **named: Any) -> Any:
+        return functools.partial(function, *values, **named)
+
+    return called
 
 
 def print_json(value: Any) -> None:

@@ -16,6 +16,7 @@ from making.parity import gradient_of
 from making.probe import Probe
 from scipy import optimize
 
+from suture.algorithms.awac import AWAC
 from suture.algorithms.base import Batch, Spec, Trainable
 from suture.algorithms.bc import BC
 from suture.algorithms.iql import IQL
@@ -122,7 +123,7 @@ def test_ascent_with_cloning_rests_where_both_pull_alike(head: Any, bc_weight: f
     assert head == "deterministic" or float(state.actor.net.log_std[0]) == 0.0
 
 
-@pytest.mark.parametrize("kind", [IQL, BC])
+@pytest.mark.parametrize("kind", [IQL, BC, AWAC])
 def test_dropout_is_in_the_update_of_the_actor_and_not_in_its_acts(kind: Any) -> None:
     """Masks are drawn by the update's key; the values see none, and the policy acts with all units."""
     batch = parabola_batch()
@@ -192,6 +193,17 @@ def test_each_loss_reads_its_networks_and_no_others(network: str, read_by: set[s
     assert changed(one.metrics, metrics) == read_by
 
 
+def test_ascent_is_on_the_slow_critics_alone() -> None:
+    """On what they say of the policy's action; the loss itself, divided by its size, may stay at -1."""
+    one = Probe(IQL(hidden=(8,), extraction="ddpg_bc"), LINE, parabola_batch())
+    for place, read in (
+        (lambda s: s.target_critic.mlp, True), (lambda s: s.critic.net.mlp, False),
+        (lambda s: s.value.net.mlp, False),
+    ):  # fmt: skip
+        told = one.after(moved(one.state, place))[1]["actor/value"]
+        assert (told != one.metrics["actor/value"]) == read
+
+
 def test_q_and_the_policy_use_v_as_it_is_after_its_step() -> None:
     """V's step size decides what they regress on, within one update."""
     batch = eqx.tree_at(lambda b: b.discount, parabola_batch(), jnp.ones(64))
@@ -210,3 +222,21 @@ def test_a_weight_is_cut_at_exactly_100() -> None:
         tens = eqx.tree_at(lambda mlp: mlp.layers[0].bias, zero[1], zero[1].layers[0].bias + 10)
         _, metrics = one.after(eqx.tree_at(networks, one.state, [zero[0], tens]))
         assert metrics["actor/weight"] == pytest.approx(weight, rel=1e-6)
+
+
+def test_the_policys_steps_fall_to_nothing_along_a_cosine_over_the_run() -> None:
+    """Relative to those of a constant rate: all at first, half in the middle, none at the end of 100."""
+
+    def moves(schedule: Any) -> list[Any]:
+        algorithm = IQL(hidden=(), actor_schedule=schedule, actor_learning_rate=1e-3)
+        rates = ("actor_learning_rate",)
+        one = Probe(algorithm, dataclasses.replace(LINE, steps=100), parabola_batch(), moving=rates)
+        weight = lambda s: s.actor.net.mlp.layers[0].weight  # noqa: E731
+        counted = [
+            eqx.tree_at(lambda s: s.actor.optimiser.count, one.state, jnp.int32(n)) for n in (0, 50, 100)
+        ]
+        return [np.asarray(weight(one.after(state)[0]) - weight(state)) for state in counted]
+
+    for fallen, constant, share in zip(moves("cosine"), moves("constant"), (1.0, 0.5, 0.0), strict=True):
+        assert np.abs(constant).min() > 0
+        np.testing.assert_allclose(fallen, share * constant, rtol=1e-2, atol=1e-7)

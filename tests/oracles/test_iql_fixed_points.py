@@ -40,7 +40,7 @@ def test_values_are_the_exact_expectile_fixed_point(oracle: dict[str, Any], expe
     np.testing.assert_allclose(q[LOGGED], np.array(exact["Q"])[LOGGED], atol=1e-3)
 
 
-@pytest.mark.parametrize(("expectile", "temperature"), [(0.7, 3.0), (0.7, 10.0), (0.9, 10.0)])
+@pytest.mark.parametrize(("expectile", "temperature"), [(0.7, 3.0), (0.7, 10.0), (0.9, 10.0), (0.99, 10.0)])
 def test_the_extracted_policy_is_worth_what_it_must(
     oracle: dict[str, Any], expectile: float, temperature: float
 ) -> None:

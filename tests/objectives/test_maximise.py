@@ -122,6 +122,12 @@ def test_no_choice_is_lost_by_smoothing() -> None:
     np.testing.assert_allclose((drawn.mean(0) + 1) / 2, [[0.8875, 0.0375, 0.0375, 0.0375]] * 2, atol=0.01)
 
 
+def test_a_search_around_equal_elites_stays_as_wide_as_its_floor() -> None:
+    mean, deviation = Interval(2, floor=0.07).fit(jnp.full((6, 3, 2), 0.4))
+    np.testing.assert_allclose(mean, np.full((3, 2), 0.4), rtol=1e-6)
+    np.testing.assert_allclose(deviation, np.full((3, 2), 0.07), rtol=1e-6)
+
+
 def test_an_action_does_not_depend_on_where_its_row_stands() -> None:
     observation = jnp.array([[0.3], [-0.5], [0.3], [0.0]])
     four, one = found(search(), hill(0.1), observation), found(search(), hill(0.1), observation[:1])

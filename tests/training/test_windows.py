@@ -20,7 +20,9 @@ from suture.evaluation.evaluate import evaluate
 from suture.spaces import Box, Discrete
 from suture.training.train import train
 
-NEEDS = frozenset({"observation", "action", "reward", "discount", "next_observation", "next_action"})
+NEEDS = frozenset(
+    {"observation", "action", "reward", "discount", "next_observation", "next_action", "return_to_go"}
+)
 SCALED = Normaliser(action=None)
 
 
@@ -41,7 +43,7 @@ def ended(lengths: tuple[int, ...], truncated: tuple[int, ...] = ()) -> Dataset:
 def stage_of(data: Dataset, algorithm: Any) -> Stage:
     return Stage(
         dataset=data, normaliser=SCALED, needs=NEEDS, rows=np.flatnonzero(data.bootstrappable),
-        window=algorithm.window, chunk=algorithm.decision_steps,
+        window=algorithm.window, chunk=algorithm.decision_steps, discount=algorithm.discount,
     )  # fmt: skip
 
 
@@ -62,8 +64,10 @@ def by_hand(data: Dataset, row: int, algorithm: Any) -> dict[str, Any]:
             break
     for step in range(algorithm.chunk):
         action.append(data.action[min(row + step, last)])
+    rest = data.reward[row : data.episode_start[data.episode_index[row] + 1]]
     return {
         "reward": total, "discount": factor,
+        "return_to_go": (algorithm.discount ** np.arange(len(rest)) * rest).sum(),
         "next_observation": data.next_observation[last],  # type: ignore[call-overload]
         "observation": data.observation[row], "action": np.concatenate(action),  # type: ignore[call-overload]
     }  # fmt: skip

@@ -290,3 +290,10 @@ def test_no_field_of_a_method_has_the_name_of_another_option(name: str) -> None:
     """They stand side by side on the command line."""
     others = {*fields_of(Settings), *fields_of(cli.RunOptions), *fields_of(cli.ReadingOptions)}
     assert not others & {*fields_of(ALGORITHMS[name])}
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, said = run(capsys, monkeypatch, name, "--help")
+    assert code == 0, said
+    assert f"suture {name}" in said

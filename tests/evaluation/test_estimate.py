@@ -22,7 +22,7 @@ from suture.errors import ConfigError, DataRefused, RunMismatch
 from suture.evaluation.ope.estimate import _earned, _Path, estimate
 from suture.evaluation.ope.fqe import Evaluator, Fitted
 from suture.training.run import Run
-from suture.training.train import train
+from suture.training.train import Watch, train
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 SMALL: dict[str, Any] = {"resamples": 3, "steps": 6_000}
@@ -69,6 +69,7 @@ def test_a_policy_that_does_what_the_log_never_did_gets_no_number(
     elsewhere = train(climber, tempted, steps=600, out=tmp_path / "run")
     (found,) = estimate(elsewhere, log, **SMALL)
     assert found.supported < 0.5
+    assert found.fits == (), "minutes of fits could not change the answer"
     assert (found.value, found.interval, found.standard_error) == (None, None, None)
     assert "vouches" in found.refused[0]
     native.write(log, tmp_path / "log")
@@ -137,7 +138,10 @@ def test_choices_too_and_the_interval_holds_the_exact_value(tmp_path: Path) -> N
     data = build(sample_log(canonical(), behaviour, episodes=300, horizon=40, seed=0)).admit()
     learner = IQL(hidden=(32,), discount=0.9, actor_learning_rate=0.01)
     run = train(learner, data, steps=1_500, out=tmp_path / "iql", normalise="none")
-    (found,) = estimate(run, data, **SMALL)
+    steps = list[int]()
+    watch = Watch(start=lambda first, whole: steps.extend((first, whole)), progress=steps.append)
+    (found,) = estimate(run, data, watch=watch, **SMALL)
+    assert steps == [0, 30_000, 6_000, 12_000, 18_000, 24_000, 30_000], "two checks and three fits"
     policy = jax.tree.map(lambda leaf: leaf[0], run.policies.policies)
     chances = jnp.exp(jax.nn.log_softmax(policy(jnp.eye(4)).logits))
     exact = evaluate(canonical(), np.asarray(chances, np.float64))[2]

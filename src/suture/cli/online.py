@@ -24,6 +24,12 @@ Environment = Annotated[
     str, arg("Gymnasium id, with the module that registers it where needed (module:Id-v0)", name="env")
 ]
 
+MEANINGS = {
+    "finetune": "Go on training a run online, from its log and from what it does itself.",
+    "loop": "Train, deploy, collect, train on all of it, in rounds. The fields of the method: suture train "
+    "NAME --help.",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneOptions:
@@ -55,6 +61,10 @@ def finetune(arguments: list[str]) -> int:
     from suture.training.run import open_run
     from suture.training.settings import Settings
 
+    own = (("run", RunPath), ("general", FinetuneOptions))
+    if arguments[:1] in (["-h"], ["--help"]):
+        common = {"online": options_of(Online)(), "settings": options_of(Settings, OPERATIONAL)()}
+        return _parsed("finetune", "", own, common, ["--help"])
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("finetune begins with a run folder: suture finetune RUN --env ID --steps N.")
     run = open_run(Path(arguments[0]))
@@ -67,22 +77,20 @@ def finetune(arguments: list[str]) -> int:
         "online": options_of(Online)(**preset.online),
         "settings": options_of(Settings, OPERATIONAL)(**kept), "reading": ReadingOptions(),
     }  # fmt: skip
-    own = (("run", RunPath), ("options", FinetuneOptions))
     chosen = _parsed("finetune", arguments[0], own, groups, arguments)
     return _finetune(run, type(algorithm)(**vars(chosen.algorithm)), chosen)
 
 
 def _finetune(run: Any, algorithm: Any, chosen: Any) -> int:
     from suture.cli.progress import Bar
-    from suture.data.load import load
     from suture.online.finetune import finetune as tune
     from suture.online.settings import Online
 
-    options: FinetuneOptions = chosen.options
+    options: FinetuneOptions = chosen.general
     reading = chosen.reading
     data = None
     if options.data is not None or reading != ReadingOptions():
-        data = load(options.data or run.recipe.source, schema=reading.schema, reading=reading.reading)
+        data = run.load(options.data, schema=reading.schema, reading=reading.reading)
     with Bar(f"{algorithm.name}, online") as watch:
         done = tune(
             run, options.environment, data=data, out=options.out, resume=options.resume,
@@ -114,6 +122,10 @@ def loop(arguments: list[str]) -> int:
     from suture.online.settings import Rounds
     from suture.training.settings import Settings
 
+    own = (("data", DataPath), ("general", LoopOptions))
+    if arguments[:1] in (["-h"], ["--help"]):
+        common = {"rounds": options_of(Rounds)(), "settings": options_of(Settings)()}
+        return _parsed("loop", "NAME", own, common, ["--help"])
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("loop begins with a method and a log: suture loop NAME DATA --env ID --out FOLDER.")
     kind = algorithm_named(arguments[0])
@@ -122,7 +134,7 @@ def loop(arguments: list[str]) -> int:
         "algorithm": options_of(kind)(**preset.fields), "rounds": options_of(Rounds)(),
         "settings": options_of(Settings)(**preset.settings), "reading": ReadingOptions(),
     }  # fmt: skip
-    chosen = _parsed("loop", kind.name, (("data", DataPath), ("options", LoopOptions)), groups, arguments[1:])
+    chosen = _parsed("loop", kind.name, own, groups, arguments[1:])
     return _loop(kind, chosen)
 
 
@@ -134,7 +146,7 @@ def _loop(kind: Any, chosen: Any) -> int:
     from suture.report.rounds import render
     from suture.training.settings import Settings
 
-    options: LoopOptions = chosen.options
+    options: LoopOptions = chosen.general
     reading = chosen.reading
     data = load(chosen.data, schema=reading.schema, reading=reading.reading)
     with Bar(kind.name) as watch:
@@ -163,4 +175,5 @@ def _parsed(
         (name, tyro.conf.OmitArgPrefixes[type(group)], dataclasses.field(default=group))
         for name, group in groups.items()
     ]
-    return parsed(dataclasses.make_dataclass(command.title(), fields), f"suture {command} {of}", arguments)
+    whole = dataclasses.make_dataclass(command.title(), fields)
+    return parsed(whole, f"suture {command} {of}".strip(), arguments, description=MEANINGS[command])

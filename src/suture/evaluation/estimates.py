@@ -3,17 +3,20 @@
 import dataclasses
 from typing import Any
 
+SUPPORTED = 0.9
+"""Share of the policy's actions that the log must vouch for."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Estimate:
     """What one member's policy is worth: its discounted value at the log's first states, in rewards.
 
     value, standard_error, interval (95 %): None where refused.   fits: the answers of the resamples, those
-    left out whose fit became non-finite.
+    left out whose fit became non-finite; none where the log does not vouch for the policy.
     supported: share of its actions that the log vouches for, 1 for a policy like the behaviour.
     earned: what the log's behaviour earned, discounted, and its standard error; None where episodes were cut
     too early to tell.   checked: what the same procedure says of the behaviour's clone; None where it broke
-    off.
+    off, or where there was no policy to fit.
     refused: why no number is given; empty where one is.
     """
 

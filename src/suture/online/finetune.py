@@ -10,8 +10,6 @@ from suture import config
 from suture.algorithms.base import Algorithm
 from suture.config import fields_of, nearest
 from suture.data.dataset import Dataset
-from suture.data.formats.schema import Schema
-from suture.data.load import load
 from suture.data.split import TrainPart, split
 from suture.data.summary import summarise
 from suture.envs.make import Make
@@ -75,7 +73,7 @@ def finetune(
     path = Path(out) if out is not None else default_folder(f"{algorithm.name}-online", resume=resume)
     begun = require_folder(path, algorithm.name, resume=resume)
     device.use_compilation_cache()
-    log = data if data is not None else _read_again(run)
+    log = data if data is not None else run.load()
     part = _training_part(run, log)
     algorithm.require(part.dataset)
     origin = _origin(run, chosen, fresh, path if begun else None) | {"environment": named(environment)}
@@ -145,16 +143,6 @@ def _require_kind(run: Run, algorithm: Algorithm[Any]) -> None:
                 f"{run.path} was trained with --{name.replace('_', '-')}, which is not known of rows that "
                 "are yet to come. Fine-tune a run without it."
             )
-
-
-def _read_again(run: Run) -> Dataset:
-    source = Path(run.recipe.source)
-    if not source.exists():
-        raise ConfigError(
-            f"The log of {run.path} is not at {source} any more. Name it: --data LOG (in Python: data=...)."
-        )
-    schema = run.recipe.schema
-    return load(source, schema=None if schema is None else Schema.from_json(schema))
 
 
 def _training_part(run: Run, log: Dataset) -> TrainPart:

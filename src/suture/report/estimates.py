@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from suture.evaluation.estimates import Estimate
+from suture.evaluation.estimates import SUPPORTED, Estimate
 
 
 def render(estimates: Sequence[Estimate], members: list[dict[str, Any]], data: str) -> RenderableType:
@@ -37,6 +37,8 @@ def _numbers(one: Estimate) -> tuple[str, str, str]:
 
 
 def _caption(one: Estimate) -> str:
+    if one.checked is None and one.supported < SUPPORTED:
+        return "Nothing was fitted: from this log no value could be told."
     told = "nothing finite" if one.checked is None else f"{one.checked:.4g}"
     check = f"The same procedure says {told} of a clone of the log's behaviour"
     if one.earned is None:

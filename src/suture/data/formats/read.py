@@ -37,6 +37,11 @@ def read(path: Path, *, schema: Path | Schema | None = None) -> Log:
     return _reader(kind).read(path)
 
 
+def is_table(path: Path) -> bool:
+    """Whether it is read by a schema."""
+    return path.is_file() and kind_of(path) in ("csv", "parquet")
+
+
 def _reader(name: str) -> Any:
     """A reader's module, loaded when first needed: the libraries of the formats are slow to import."""
     return importlib.import_module(f"suture.data.formats.{name}")

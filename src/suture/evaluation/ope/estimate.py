@@ -22,22 +22,21 @@ from suture.data.dataset import Dataset
 from suture.data.returns import returns_to_go
 from suture.data.split import split
 from suture.errors import ConfigError, DataRefused, RunMismatch
-from suture.evaluation.estimates import Estimate
+from suture.evaluation.estimates import SUPPORTED, Estimate
 from suture.evaluation.ope.fqe import CHUNK, Evaluator, Fitted
 from suture.evaluation.score import CONFIDENCE
 from suture.evaluation.support import RARE, Support, drawn
 from suture.spaces import Array, Box, Space, map_arrays
 from suture.training.run import Run
-from suture.training.train import train
+from suture.training.train import Watch, train
 
-SUPPORTED = 0.9
-"""Share of the policy's actions that the log must vouch for."""
 TAIL = 0.1
 SETTLED, AGAIN, REACHED = 0.02, 3, 3.0
 """A fit has settled when its last three answers differ from the three before by less than a share, and when
 values have had the time to be carried through as many horizons at the rate of the slow critic."""
 STATES = 4_096
-CLONING = 3_000
+CLONING, CHECKS = 3_000, 2
+"""Updates of the clone, and how often the procedure is tried on it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,14 +44,14 @@ class Method:
     """How values are estimated.
 
     resamples: of the log's episodes, each with a fit of at most `steps` updates.   seed: of the resamples.
-    discount: of the value; None: the run's, or 0.99 for a method without one.
+    discount: of the value; None: the run's, or 0.99 for a method without one.   watch: counts updates.
     """
 
     discount: float | None = None
     resamples: int = 10
     steps: int = 20_000
     seed: int = 0
-    say: Callable[[str], None] = lambda _: None
+    watch: Watch = dataclasses.field(default_factory=Watch)
 
     def __post_init__(self) -> None:
         if self.discount is not None and not 0.0 < self.discount < 1.0:
@@ -96,7 +95,7 @@ class _Estimator:
     def of(run: Run, data: Dataset, method: Method, folder: Path) -> "_Estimator":
         if data.reward is None:
             raise DataRefused(f"{data.source} has no rewards: there is no value to estimate.")
-        method.say("Cloning the log's behaviour, to see which actions the log vouches for.")
+        method.watch.say("Cloning the log's behaviour, to see which actions the log vouches for.")
         hidden = getattr(run.algorithm, "hidden", (256, 256))
         clone = train(
             BC(head="mixture", hidden=hidden), data, out=folder / "clone", steps=CLONING, validation=0.1
@@ -113,30 +112,52 @@ class _Estimator:
         return _Estimator(run, data, method, support, discount, scale, _earned(data, total, discount))
 
     def all(self) -> list[Estimate]:
-        behaviour = self._fits(self.support.behaviour, 0, resamples=2)
-        checked = None if behaviour.broken else behaviour.mean
-        return [self._one(member, checked) for member in range(len(self.run))]
+        """Fits take minutes, and are made of policies alone for which the log vouches."""
+        supported = [self._supported(member) for member in range(len(self.run))]
+        fitted = sum(share >= SUPPORTED for share in supported)
+        if not fitted:
+            return [self._refused(member, share) for member, share in enumerate(supported)]
+        fits, most = CHECKS + fitted * self.method.resamples, self.method.steps
+        self.method.watch.say(f"{fits} fits, each of {most:,} updates at most.")
+        self.method.watch.start(0, fits * most)
+        behaviour = self._fits(self.support.behaviour, 0, resamples=CHECKS, before=0)
+        checked, told, before = None if behaviour.broken else behaviour.mean, list[Estimate](), CHECKS
+        for member, share in enumerate(supported):
+            if share < SUPPORTED:
+                told.append(self._refused(member, share, checked))
+            else:
+                told.append(self._one(member, share, checked, before))
+                before += self.method.resamples
+        return told
 
-    def _one(self, member: int, checked: float | None) -> Estimate:
-        self.method.say(f"Member {member}: {self.method.resamples} fits.")
-        fits, supported = (
-            self._fits(self.run, member, resamples=self.method.resamples),
-            self._supported(member),
+    def _refused(self, member: int, supported: float, checked: float | None = None) -> Estimate:
+        """Refused before any fit."""
+        reason = (
+            f"The log vouches for {supported:.0%} of the policy's actions, and {SUPPORTED:.0%} are "
+            "needed: what the others lead to is not in the log. Train nearer to the log (a larger bc or "
+            "conservative weight), or try the policy with care and log what happens."
         )
-        refused = tuple(self._reasons(supported, fits, checked))
+        return Estimate(
+            member=member, discount=self.discount, value=None, standard_error=None, interval=None,
+            fits=(), supported=supported, earned=self.earned, checked=checked, refused=(reason,),
+        )  # fmt: skip
+
+    def _one(self, member: int, supported: float, checked: float | None, before: int) -> Estimate:
+        fits = self._fits(self.run, member, resamples=self.method.resamples, before=before)
         told = Estimate(
             member=member, discount=self.discount, value=None, standard_error=None, interval=None,
-            fits=fits.values, supported=supported, earned=self.earned, checked=checked, refused=refused,
+            fits=fits.values, supported=supported, earned=self.earned, checked=checked,
+            refused=tuple(self._reasons(fits, checked)),
         )  # fmt: skip
-        if refused:
+        if told.refused:
             return told
         error = float(np.std(fits.values, ddof=1))
         half = float(stdtrit(len(fits.values) - 1, 0.5 + CONFIDENCE / 2)) * error
         interval = fits.mean - half, fits.mean + half
         return dataclasses.replace(told, value=fits.mean, standard_error=error, interval=interval)
 
-    def _fits(self, run: Run, member: int, *, resamples: int) -> "_Fits":
-        """Fits on resamples of the episodes."""
+    def _fits(self, run: Run, member: int, *, resamples: int, before: int) -> "_Fits":
+        """Fits on resamples of the episodes.   before: how many fits of others there were."""
         evaluator = Evaluator(run, self.data, member=member, discount=self.discount, scale=(self.scale, 0.0))
         generator, episodes = np.random.default_rng(self.method.seed), self.data.episodes
         least = REACHED / (evaluator.fqe.target_rate * (1 - self.discount))
@@ -151,6 +172,7 @@ class _Estimator:
             fitted = evaluator.fit(
                 np.array([number]), steps=self.method.steps, episodes=chosen, settled=path.has_settled
             )
+            self.method.watch.progress((before + number + 1) * self.method.steps)
             if fitted.finite:
                 values.append(path.latest)
                 settled &= path.settled
@@ -168,14 +190,8 @@ class _Estimator:
         inside = self.support.holds(seen, np.asarray(theirs.to_unit(ours.from_unit(unit))))
         return min(1.0, float(inside.mean()) / (1 - RARE))
 
-    def _reasons(self, supported: float, fits: "_Fits", checked: float | None) -> list[str]:
+    def _reasons(self, fits: "_Fits", checked: float | None) -> list[str]:
         found = list[str]()
-        if supported < SUPPORTED:
-            found.append(
-                f"The log vouches for {supported:.0%} of the policy's actions, and {SUPPORTED:.0%} are "
-                "needed: what the others lead to is not in the log. Train nearer to the log (a larger bc or "
-                "conservative weight), or try the policy with care and log what happens."
-            )
         if fits.broken:
             found.append(
                 f"{fits.broken} of {self.method.resamples} fits became non-finite: the policy asks for "

@@ -102,6 +102,7 @@ def test_every_section_of_the_lecture_that_claims_something_has_a_claim(lecture:
     covered = {key.split("-")[0] for key in EQUATIONS}
     silent = {"5", "6", "8", "9"}  # headings alone
     assert numbers - silent <= covered
+    assert numbers - silent <= set(SECTIONS), "and it stands under its own number"
 
 
 def test_statements_conditions_and_proofs_are_given() -> None:

@@ -131,6 +131,13 @@ def test_7_2_awr() -> None:
     assert number("temperature_is_the_multiplier", "alpha = 1 / eta") > 0.1
 
 
+@pytest.mark.parametrize("width", [0.5, 4.0])
+def test_7_3_random_frequencies_have_the_mean_of_the_kernel(width: float) -> None:
+    wave, apart = mmd.frequencies(40_000, width, np.random.default_rng(0)), 0.8
+    kernel = float(mmd.gaussian_kernel(width)(np.array(apart)))
+    assert np.cos(wave * apart).mean() == pytest.approx(kernel, abs=0.015)
+
+
 def test_7_3_discrepancies() -> None:
     """U[-1.15, 1.15] by quadrature; the reference's 0.0500 and 0.0000 are estimates."""
     closed = mmd.squared_mmd_of_normals(0, 1, 0.7, 1.5, 1.0)

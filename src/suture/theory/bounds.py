@@ -226,7 +226,8 @@ def maximum_gives_the_sign() -> Found:
 def loss_of_the_greedy_policy() -> Found:
     """What a wrong value costs the policy that trusts it.
 
-    Statement: The policy that is greedy in Q loses at most 2 |Q - Q*| / (1 - gamma).
+    Statement: The policy that is greedy in Q loses at most 2 |Q - Q*| / (1 - gamma). It is tight: in one
+    state, of two actions that differ by 2 the worse one is taken where each value is off by 1.
     Conditions: None; the largest norm over all pairs.
     Proof: V* - V^pi <= Q*(s, a*) - Q(s, a*) + Q(s, a) - Q*(s, a) + gamma P (V* - V^pi).
     Source: Singh & Yee 1994.
@@ -238,8 +239,13 @@ def loss_of_the_greedy_policy() -> Found:
         lost = best.max(axis=1) - evaluate(mdp, greedy(quality))[1]
         allowed = 2 * np.abs(quality - best).max() * effective_horizon(mdp.discount)
         worst = max(worst, float(lost.max() / allowed))
+    tie = TabularMDP(np.ones((1, 2, 1)), np.array([[2.0, 0.0]]), 0.9, np.ones(1))
+    best, taken = optimal(tie)[0], np.array([[0.0, 1.0]])  # values 20 and 18: 19 for both is off by 1
+    tight = float((best.max() - evaluate(tie, taken)[1].max()) / (2 * effective_horizon(0.9)))
     return Found(
-        agrees=0 < worst <= 1, figure=f"largest loss {worst:.3f} of the bound", numbers={"ratio": worst}
+        agrees=0 < worst <= 1 and math.isclose(tight, 1.0),
+        figure=f"largest loss {worst:.3f} of the bound, {tight:.0f} in one state",
+        numbers={"ratio": worst, "one state": tight},
     )
 
 

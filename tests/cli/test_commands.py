@@ -274,7 +274,13 @@ def test_a_file_that_may_not_be_read_is_refused(
         ("config.json", "{", "not valid JSON"),
         ("config.json", "[]", "must hold a JSON object"),
         ("config.json", '{"format": 2}', "format 2"),
-        ("config.json", '{"format": 1}', "lacks 'algorithm'"),
+        ("config.json", '{"format": 1}', "KeyError: 'algorithm'"),
+        ("config.json", '{"format": 1, "algorithm": "bc", "fields": []}', "has no attribute 'items'"),
+        (
+            "dataset.json",
+            '{"format": 1, "source": "", "fingerprint": "", "observation_space": "x"}',
+            "damaged",
+        ),
         ("dataset.json", None, "cannot be read"),
     ],
 )

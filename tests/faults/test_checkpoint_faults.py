@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from making.runs import STATE, Toy, checkpoints, logged, newest, told, train_until, walk
 
-from suture.errors import CheckpointCorrupt, RunLocked, RunMismatch
+from suture.errors import CheckpointCorrupt, RefusedInput, RunLocked, RunMismatch
 from suture.storage.lock import Lock
 from suture.testing.disk import fail_io, record_io
 from suture.training import checkpoint
@@ -156,6 +156,21 @@ def test_a_cut_or_missing_file_is_named_and_the_checkpoint_before_is_taken(name:
         assert name in said
         assert "Continuing from step 40" in said
         assert path.read_bytes() == data
+
+
+def test_what_only_resembles_a_checkpoint_is_left_alone(copy: Path) -> None:
+    for name in ("step-9999", "step-\u00b2", "step-000000000040.bak"):
+        (copy / "checkpoints" / name).mkdir()
+    before = sorted((copy / "checkpoints").iterdir())
+    assert "Continuing from step" in resumed(copy)
+    assert sorted((copy / "checkpoints").iterdir()) == before
+
+
+@pytest.mark.parametrize("text", ["[]", '{"outcome": 3}', '{"outcome": []}', '{"outcome": "DONE"}'])
+def test_an_outcome_that_is_none_is_named(text: str, copy: Path) -> None:
+    (copy / "outcome.json").write_text(text)
+    with pytest.raises(RefusedInput, match=r"outcome\.json"):
+        _ = Run(copy, Toy).outcome
 
 
 def test_where_every_checkpoint_is_damaged_each_reason_is_listed(copy: Path) -> None:

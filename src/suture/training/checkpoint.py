@@ -7,6 +7,7 @@ in it depends on the time or the machine, so equal runs leave equal bytes.
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from suture.training.program import State
 
 FORMAT = 1
 PREFIX = "step-"
+NAME = re.compile(rf"{PREFIX}[0-9]{{12,}}")
 MARKED = "best.json"
 
 
@@ -54,8 +56,7 @@ def folder_of(folder: Path, step: int) -> Path:
 def steps_in(folder: Path) -> list[int]:
     """The steps of the checkpoints in a folder, ascending: by name alone, never by time."""
     names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
-    numbers = (name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX))
-    return sorted(int(number) for number in numbers if number.isdigit())
+    return sorted(int(name.removeprefix(PREFIX)) for name in names if NAME.fullmatch(name))
 
 
 def _named(state: State) -> dict[str, Any]:

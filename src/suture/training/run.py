@@ -26,9 +26,14 @@ import jax
 from suture import config, spaces
 from suture.algorithms.base import Algorithm, Spec
 from suture.algorithms.table import algorithm_named
+from suture.data.dataset import Dataset
+from suture.data.formats.read import is_table
+from suture.data.formats.schema import Schema
+from suture.data.load import READING, load
+from suture.data.log import Reading
 from suture.data.normalise import Normaliser
 from suture.data.places import Names
-from suture.errors import RunMismatch
+from suture.errors import ConfigError, RunMismatch
 from suture.storage import atomic, manifest
 from suture.training import checkpoint
 from suture.training.checkpoint import Checkpoint, Identity
@@ -227,6 +232,29 @@ class Run:
         if step not in self.steps:
             raise RunMismatch(f"{self.path} keeps no checkpoint of step {step:,}, only of {self.steps}.")
         return Run(self.path, self._kind, step=step)
+
+    def load(
+        self,
+        path: Path | str | None = None,
+        *,
+        schema: Path | Schema | None = None,
+        reading: Reading = READING,
+    ) -> Dataset:
+        """A log of the kind that this run learned from, by default that very one.
+
+        A table is read by the run's own schema, where no other is named. Raises ConfigError where the log
+        is not at its place any more.
+        """
+        path = Path(path or self.recipe.source)
+        if not path.exists():
+            raise ConfigError(
+                f"The log of {self.path} is not at {path} any more. "
+                "Name it: --data LOG (in Python: data=...)."
+            )
+        own = self.recipe.schema
+        if schema is None and own is not None and is_table(path):
+            schema = Schema.from_json(own)
+        return load(path, schema=schema, reading=reading)
 
     def mark(self, steps: Sequence[int], of: str) -> None:
         """Name the best known checkpoints, which training that goes on then keeps.   of: best in what."""

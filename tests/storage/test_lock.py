@@ -1,5 +1,6 @@
 """One writer per folder (fault S9)."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -47,6 +48,17 @@ def test_s9_the_lock_is_free_after_its_block_and_after_an_error(tmp_path: Path) 
         fail_holding(tmp_path / "lock")
     with Lock(tmp_path / "lock"):
         pass
+
+
+def test_s3_a_full_disk_that_cannot_note_the_owner_locks_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with Lock(tmp_path / "lock"), pytest.raises(RunLocked, match="another process"):
+        Lock(tmp_path / "lock").__enter__()
 
 
 def test_d22_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:

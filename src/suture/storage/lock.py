@@ -1,5 +1,6 @@
 """One writer per folder. The lock is the kernel's, so that it dies with its owner."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -56,7 +57,8 @@ class Lock:
                 "Wait for it, stop it, or write to another folder."
             ) from error
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same, without a name
+            os.write(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
 
     def _owner(self, descriptor: int) -> str:
         try:

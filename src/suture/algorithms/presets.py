@@ -90,7 +90,7 @@ def preset(algorithm: str, domain: str) -> tuple[Algorithm[Any], dict[str, Any]]
     """An algorithm with the published settings of a domain, and the settings of its run.
 
     `algorithm, settings = suture.preset("iql", "sparse"); suture.train(algorithm, data, **settings)`.
-    Raises ConfigError for an unknown domain, or one for which nothing was published for this method.
+    Raises ConfigError for an unknown domain, or one for which no published settings of the method are kept.
     """
     found = find(algorithm, domain)
     return ALGORITHMS[algorithm](**found.fields), dict(found.settings)
@@ -113,8 +113,8 @@ def find(algorithm: str, domain: str) -> Preset:
     if algorithm not in presets:
         has = [name for name, methods in PRESETS.items() if algorithm in methods]
         raise ConfigError(
-            f"{algorithm} has no preset {domain!r}: nothing was published for it there. It has "
-            f"{', '.join(has)}; methods with {domain!r}: {', '.join(presets)}."
+            f"{algorithm} has no preset {domain!r}: no published settings of it are kept for that domain. It "
+            f"has {', '.join(has)}; methods with {domain!r}: {', '.join(presets)}."
         )
     return presets[algorithm]
 

@@ -75,6 +75,7 @@ def test_c2_a_report_that_is_killed_leaves_the_former_page_or_the_new_one(
         assert all(name.startswith(".tmp-page.html-") for name in beside), stage
         assert command("report", run, "--out", pages[stage])[0] == 0
         assert untimed(pages[stage]) == whole, stage
+        assert list(pages[stage].parent.iterdir()) == [pages[stage]], stage
 
 
 def untimed(page: Path) -> str:
@@ -120,3 +121,4 @@ def test_c2_an_evaluation_that_is_killed_leaves_whole_files_and_is_repeated(
         assert len(left) == written, point
         assert command(*arguments(point))[0] == 0
         assert found(runs[point]) == whole, point
+        assert not list(runs[point].rglob(".tmp-*")), point

@@ -177,6 +177,22 @@ def test_s15_a_removal_that_is_killed_leaves_no_half_folder(tmp_path: Path) -> N
         assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_writer_left_is_removed_when_the_same_is_written_again(tmp_path: Path) -> None:
+    """And nothing else: not what a living process writes, nor what is another file's."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    dead, alive = child.pid, os.getppid()
+    (tmp_path / f".tmp-[x].html-0123-{dead}").write_bytes(b"half")
+    (tmp_path / f".tmp-store-0123-{dead}").mkdir()
+    (tmp_path / f".tmp-store-0123-{dead}" / "half").touch()
+    kept = {f".tmp-[x].html-0123-{alive}", f".tmp-x.html-0123-{dead}", ".tmp-store-mine-now"}
+    for name in kept:
+        (tmp_path / name).touch()
+    atomic.write_file(tmp_path / "[x].html", b"page", point="t")
+    atomic.write_folder(tmp_path / "store", FILES, point="t")
+    assert {entry.name for entry in tmp_path.iterdir()} == {*kept, "[x].html", "store"}
+
+
 def test_sweep_does_not_follow_links(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

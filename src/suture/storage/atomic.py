@@ -1,7 +1,8 @@
 """Files and folders that are written whole or not at all, and lines that are never glued together.
 
 The order that survives a power loss: write to a temporary neighbour, fsync each file, fsync the folder,
-rename, fsync the parent. A temporary's name begins with `.tmp-`, so that a restart can sweep it.
+rename, fsync the parent. A temporary's name begins with `.tmp-`, so that a restart can sweep it, and ends
+with its writer's process number: what a killed one left is removed when the same thing is written again.
 
 Every operation passes through `_operate`, where tests watch it, fail it or kill the process:
 `suture.testing.disk` records and fails operations; the environment variable SUTURE_CRASH_AT names a
@@ -9,7 +10,9 @@ crash point, `POINT.STAGE` with a STAGE of `CRASH_STAGES` (or `REMOVE_STAGES`), 
 itself.
 """
 
+import contextlib
 import errno
+import glob
 import io
 import os
 import shutil
@@ -207,7 +210,23 @@ def _sync_folder(path: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:12]}")
+    """A new name beside a path. What writers of this path that are dead have left there is removed."""
+    for entry in path.parent.glob(f"{TEMPORARY}{glob.escape(path.name)}-*-*"):
+        number = entry.name.rpartition("-")[2]
+        if number.isdecimal() and _is_dead(int(number)):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    return path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:12]}-{os.getpid()}")
+
+
+def _is_dead(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return False
+    except (ProcessLookupError, OverflowError):
+        return True
+    return False
 
 
 def _operate(operation: str, path: Path, function: Callable[[], Result], needed: int = 0) -> Result:

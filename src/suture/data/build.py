@@ -20,6 +20,7 @@ from suture.data.episodes import Episodes, find_episodes
 from suture.data.findings import Finding, at, share_of
 from suture.data.following import follow, pick
 from suture.data.log import Log, Reading
+from suture.data.outlying import find_hung, find_outlying
 from suture.data.values import (
     find_non_finite,
     need_numbers,
@@ -84,6 +85,8 @@ def examine(data: Dataset, reading: Reading, found: list[Finding]) -> Dataset:
     if finite:
         find_rewards(data, later)
         find_columns(data, later)
+        find_outlying(data, later, actions=any(finding.id == "action-bounds-read" for finding in found))
+        find_hung(data, later)
         if not any(finding.severity == "error" for finding in (*found, *later)):
             find_shifted_rewards(data, later)
     find_propensities(data, later)
@@ -130,7 +133,8 @@ def _note_missing(has_next: Array, found: list[Finding]) -> None:
     if not has_next.all():
         message = (
             f"{share_of(~has_next)} transitions have no next observation. Imitation uses them; they are not "
-            "bootstrapped from."
+            "bootstrapped from. Add the last observations where they were recorded; otherwise nothing need "
+            "be done."
         )
         found.append(at("missing-next-observations", "info", ~has_next, message))
 

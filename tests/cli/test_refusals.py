@@ -1,7 +1,10 @@
 """What a command says of input that it refuses, and what it does instead where one asks for it."""
 
+import errno
+import io
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from making.command import Command
 from making.logs import built, walk_log
 from making.runs import saved_walk
 
+import suture.cli as cli
 from suture.data.formats import native
 
 
@@ -89,6 +93,32 @@ def test_words_that_no_command_takes_are_told_as_json(
     assert (code, out) == (2, "")
     assert err.count("\n") > 3
     assert not err.startswith("suture:")
+
+
+def test_what_nobody_foresaw_is_told_as_json_beside_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> int:
+        raise RuntimeError("the simulator blew up")
+
+    monkeypatch.setattr(cli, "run", fail)
+    monkeypatch.setattr(sys, "argv", ["suture", "evaluate", "run", "--json"])
+    with pytest.raises(RuntimeError, match="blew up"):
+        cli.main()
+    error = {"type": "RuntimeError", "message": "the simulator blew up", "exit_code": 1}
+    assert json.loads(capsys.readouterr().out) == {"error": error}
+
+
+def test_a_standard_output_that_is_full_is_one_message(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    code, _, err = command("inspect", saved_walk(tmp_path / "log.npz"), "--json")
+    assert (code, err) == (2, "suture: the system: No space left on device.\n")
 
 
 def test_without_json_nothing_is_said_on_standard_output(command: Command, tmp_path: Path) -> None:

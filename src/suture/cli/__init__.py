@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 error; 2 refused input; 3 training ended NON_FINITE or DIV
 below its bound; 75 pre-empted.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -196,18 +197,27 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:
         _fail(error, f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
+    except Exception as error:  # of an environment, say: its traceback is what helps
+        if "--json" in sys.argv:
+            _tell(error, error, 1)
+        raise
     finally:
         signals.let_go()
 
 
 def _fail(error: BaseException, message: object, exit_code: int, **more: Any) -> None:
     """Say why on standard error; with --json, also as an object on standard output."""
-    if "--json" in sys.argv:
-        said = {"type": type(error).__name__, "message": str(message), "exit_code": exit_code, **more}
-        print_json({"error": said})
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # standard output may be what failed
+        if "--json" in sys.argv:
+            _tell(error, message, exit_code, **more)
+        sys.stdout.flush()
     print(f"suture: {message}", file=sys.stderr)
     sys.exit(exit_code)
+
+
+def _tell(error: BaseException, message: object, exit_code: int, **more: Any) -> None:
+    said = {"type": type(error).__name__, "message": str(message), "exit_code": exit_code, **more}
+    print_json({"error": said})
 
 
 def _first_line(thing: Any) -> str:

@@ -54,7 +54,7 @@ def _check(algorithm: Algorithm[Any], name: str, values: list[float]) -> None:
         raise ConfigError(f"{algorithm.name}: {name!r} cannot be swept, it {what}.{nearest(name, sweepable)}")
     if not values:
         raise ConfigError(f"{algorithm.name}: the sweep of {name!r} has no values.")
-    if len(np.unique(np.float32(values))) < len(values):
+    if len(np.unique(np.array(values, np.float32))) < len(values):
         raise ConfigError(
             f"{algorithm.name}: the sweep of {name!r} holds a value twice: {values}. Its members would be "
             "copies, counted as if they were independent. Name each value once; for more seeds, raise seeds."

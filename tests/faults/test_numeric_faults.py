@@ -14,7 +14,7 @@ from making.runs import Toy, checkpoints, logged, newest, poisoned, told, train_
 
 from suture.algorithms.bc import BC
 from suture.algorithms.iql import IQL
-from suture.errors import OutOfBudget
+from suture.errors import ConfigError, OutOfBudget
 from suture.training.guard import Guard
 from suture.training.outcome import Outcome
 from suture.training.program import Chunk, Program, sample_rows
@@ -30,6 +30,12 @@ def first_sampled(row: int, seed: int, batch_size: int, rows: int) -> int:
     """The first step whose batch holds a row."""
     steps = (sample_rows(np.uint32(seed), step, batch_size, rows) for step in range(10_000))
     return next(step for step, batch in enumerate(steps) if row in np.asarray(batch))
+
+
+def test_scales_that_take_rewards_out_of_float32_are_refused_before_there_is_a_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"leave float32 .* Lower reward_scale"):
+        train(SMALL, walk(), out=tmp_path / "run", reward_scale=3e38, reward_shift=3e38, **EVERY)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -12,6 +12,7 @@ from making.logs import built, changed, ids, walk_log
 from suture import spaces
 from suture.data.dataset import Dataset
 from suture.data.log import Log
+from suture.data.summary import summarise
 from suture.errors import ConfigError, DataRefused
 
 some_lengths = st.lists(st.integers(1, 7), min_size=2, max_size=6).map(tuple)
@@ -126,6 +127,18 @@ def test_a_boundary_gives_no_reason() -> None:
     assert {"unfinished-episodes", "missing-next-observations"} <= ids(data, "info")
     assert built(log, ends="termination").terminated.sum() == 2
     assert built(log, ends="time-limit").truncated.sum() == 2
+
+
+def test_next_observations_are_missed_where_something_is_lost() -> None:
+    """Of the ends at rows 5 and 9 the first terminates: nothing follows it."""
+    log = changed(walk_log((6, 4)), next_observation=None)
+    for ends, rows, said in (([5], (9,), "nor have 1 that terminated"), ([5, 9], (5, 9), "nothing follows")):
+        terminal = np.isin(np.arange(10), ends)
+        data = built(changed(log, terminal=terminal, episode=np.repeat([0, 1], [6, 4])))
+        (missing,) = (finding for finding in data.findings if finding.id == "missing-next-observations")
+        assert (missing.severity, missing.rows) == ("info", rows)
+        assert said in missing.message
+        assert summarise(data)["missing_next_observations"] == 2
 
 
 def test_one_decision_episodes_are_a_bandit() -> None:

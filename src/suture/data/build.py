@@ -47,7 +47,7 @@ def build(log: Log, reading: Reading = READING) -> Dataset:
     found = [episodes.numbered(finding) for finding in found]
     following = follow(rows, given, episodes, found, gap=log.gap)
     terminated, truncated = settle_endings(log, episodes, following.borrowed, reading, found)
-    _note_missing(following.has_next, found)
+    _note_missing(following.has_next, _at_last(terminated, episodes), found)
     action, action_space = settle_actions(
         log.action[episodes.rows], log.action_space, _choices(log), episodes, reading, found, log.names
     )
@@ -129,12 +129,21 @@ def _choices(log: Log) -> int | None:
     return table.shape[1]
 
 
-def _note_missing(has_next: Array, found: list[Finding]) -> None:
-    if not has_next.all():
+def _note_missing(has_next: Array, terminated: Array, found: list[Finding]) -> None:
+    """Rows without a next observation: those that lose by it, or else that none does."""
+    lost, ended = ~has_next & ~terminated, int((~has_next & terminated).sum())
+    if lost.any():
+        others = f" (nor have {ended:,} that terminated, which need none)" if ended else ""
         message = (
-            f"{share_of(~has_next)} transitions have no next observation. Imitation uses them; they are not "
-            "bootstrapped from. Add the last observations where they were recorded; otherwise nothing need "
+            f"{share_of(lost)} transitions have no next observation{others}. Imitation uses them; they are "
+            "not bootstrapped from. Add the last observations where they were recorded; otherwise nothing need "
             "be done."
+        )
+        found.append(at("missing-next-observations", "info", lost, message))
+    elif ended:
+        message = (
+            f"{share_of(~has_next)} transitions have no next observation, all of them where the environment "
+            "ended: nothing follows there, and nothing need be done."
         )
         found.append(at("missing-next-observations", "info", ~has_next, message))
 

@@ -16,6 +16,7 @@ from making.runs import checkpoints, newest, poisoned, saved_walk, walk
 
 from suture.algorithms.bc import BC
 from suture.data.formats import native
+from suture.data.summary import summarise
 from suture.errors import DataRefused
 from suture.training.run import Run
 from suture.training.train import train
@@ -184,6 +185,7 @@ def test_all_members_are_evaluated_and_their_interval_is_printed(
     _, printed, _ = command("evaluate", tmp_path / "run", "--env", environment, "--episodes", 4)
     low, high = result["interval"]
     assert f"{low:.2f} to {high:.2f}" in printed
+    assert f"The log's mean episode: {summarise(walk())['returns']['mean']:.2f}." in printed
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,9 @@ SWEPT = {
 }  # fmt: skip
 
 
+POOR = {**SWEPT, "settings": [{"setting": {"rate": 0.1}, "mean": -1e3, "interval": [-1.1e3, -0.9e3]}]}
+
+
 def estimated(**found: Any) -> dict[str, Any]:
     return {"estimates": [{"member": 0, "supported": 0.5, **found}]}
 
@@ -128,6 +131,7 @@ def test_drawings_follow_the_ink_of_the_page() -> None:
             ("played", "swept", SWEPT), "rate 0.1 1 (0 to 2); rate 0.2 7 (not known)",
             "choose one by suture evaluate RUN --env ID --compare",
         ),
+        (("played", "poor", POOR), "rate 0.1 -1000", "Deploy none of its settings: the log's mean episode"),
         (
             ("estimated", "log", estimated(refused=["It leaves the log."], value=None, interval=None)),
             "No number can be given. It leaves the log.", "Do not deploy it on this evidence",

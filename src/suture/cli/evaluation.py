@@ -60,7 +60,7 @@ def _play(run: Any, env: Any, *, json: bool, **options: Any) -> int:
     evaluation = play(run, env, **options)
     with _shown_anyway():
         keep(run.path, "played", env, run.newest.step, evaluation.to_json())
-    print_json(evaluation.to_json()) if json else show(render(evaluation, run.members))
+    print_json(evaluation.to_json()) if json else show(render(evaluation, run.members, run.logged_return))
     return 0
 
 

@@ -126,47 +126,45 @@ def _sure(evaluations: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] |
 
 
 def _next(run: Any, evaluations: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None) -> Answer:
-    played, estimated = _latest(evaluations, "played"), _latest(evaluations, "estimated")
-    if run.outcome is None or run.outcome.name in ("NON_FINITE", "DIVERGED"):
-        tone, advice = (
-            "bad",
-            (
-                "Do not use this policy. Train nearer to the log, with a smaller learning rate, or by iql or "
-                "td3_bc."
-            ),
-        )
-    elif played:
-        tone, advice = _after_playing(played, summary["returns"]["mean"] if summary else None)
-    elif estimated and any(one["refused"] for one in estimated["estimates"]):
-        tone, advice = (
-            "bad",
-            ("Do not deploy it on this evidence: do what the refusal says, and evaluate again."),
-        )
-    elif estimated:
-        tone, advice = (
-            "care",
-            (
-                "Treat the estimate as a reason to try it with care, not as proof: begin where mistakes "
-                "are cheap, and record what happens."
-            ),
-        )
-    else:
-        tone, advice = (
-            "care",
-            (
-                "Evaluate it: suture evaluate RUN --env ID where there is a simulator, or --data LOG, "
-                "best on episodes that it has not seen."
-            ),
-        )
+    tone, advice = _advice(run, evaluations, summary["returns"]["mean"] if summary else None)
     return Answer(question="What to do next?", answer=advice, tone=tone)
 
 
-def _after_playing(played: Mapping[str, Any], behaved: float | None) -> tuple[str, str]:
+def _advice(run: Any, evaluations: Sequence[Mapping[str, Any]], behaved: float | None) -> tuple[str, str]:
     """Tone and advice.   behaved: mean return of the log's episodes, where it is known."""
+    played, estimated = _latest(evaluations, "played"), _latest(evaluations, "estimated")
+    if run.outcome is None or run.outcome.name in ("NON_FINITE", "DIVERGED"):
+        return "bad", (
+            "Do not use this policy. Train nearer to the log, with a smaller learning rate, or by iql or "
+            "td3_bc."
+        )
+    if played:
+        return _after_playing(played, behaved)
+    if estimated is None:
+        return "care", (
+            "Evaluate it: suture evaluate RUN --env ID where there is a simulator, or --data LOG, best on "
+            "episodes that it has not seen."
+        )
+    if any(one["refused"] for one in estimated["estimates"]):
+        return "bad", "Do not deploy it on this evidence: do what the refusal says, and evaluate again."
+    return "care", (
+        "Treat the estimate as a reason to try it with care, not as proof: begin where mistakes are cheap, "
+        "and record what happens."
+    )
+
+
+def _after_playing(played: Mapping[str, Any], behaved: float | None) -> tuple[str, str]:
     if played["mean"] is None:
+        highs = [interval[1] for _, _, interval in _values(played)]
+        if behaved is not None and all(high is not None and high < behaved for high in highs):
+            return "bad", (
+                f"Deploy none of its settings: the log's mean episode ({number(behaved)}) earned more. "
+                "Compare methods, or ask suture inspect --deep what the log allows."
+            )
+        log = "" if behaved is None else f" The log's mean episode earned {number(behaved)}."
         return "care", (
             "Its settings differ: choose one by suture evaluate RUN --env ID --compare, and train it with "
-            "several seeds of its own."
+            f"several seeds of its own.{log}"
         )
     if behaved is None:
         return "care", (

@@ -16,11 +16,16 @@ SCORE = "D4RL score"
 """0 for D4RL's random reference, 100 for its expert; shown where D4RL defines one."""
 
 
-def render(evaluation: Evaluation, members: list[dict[str, Any]]) -> RenderableType:
-    """Mean return, standard error and 95 % interval of each member."""
+def render(
+    evaluation: Evaluation, members: list[dict[str, Any]], logged: float | None = None
+) -> RenderableType:
+    """Mean return, standard error and 95 % interval of each member.   logged: the log's mean return."""
     episodes = evaluation.returns.shape[1]
     title = f"{evaluation.environment}: {episodes} episodes for each member, undiscounted return"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
+        caption=None if logged is None else f"The log's mean episode: {logged:.2f}.",
+    )  # fmt: skip
     intervals, scores = np.asarray(evaluation.interval), evaluation.score
     for name in ("member", "mean", "standard error", "95 % interval", *(() if scores is None else (SCORE,))):
         table.add_column(name, justify="left" if name == "member" else "right")

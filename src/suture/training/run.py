@@ -223,6 +223,12 @@ class Run:
         return [json.loads(line) for line in atomic.whole_lines(path)[0]] if path.is_file() else []
 
     @property
+    def logged_return(self) -> float | None:
+        """The mean return of the log's episodes, where it was kept and there were rewards."""
+        path = self.path / "inspection.json"
+        return (manifest.read_json(path).get("returns") or {}).get("mean") if path.is_file() else None
+
+    @property
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are kept, ascending."""
         return checkpoint.steps_in(self.path / "checkpoints")

@@ -375,6 +375,8 @@ class Trainer:
     def _finish(self, outcome: Outcome, step: int, failures: tuple[Failure, ...]) -> None:
         described = [failure.to_json() for failure in failures]
         messages = [failure.message for failure in failures] or [outcome.value]
+        if step < self.recipe.settings.steps:
+            messages.append(f"{self.path} holds {step:,} of {self.recipe.settings.steps:,} updates.")
         if self.passed_over:
             messages.append(f"Failures of the machine that were passed over: {self.passed_over:,}.")
         for message in messages:

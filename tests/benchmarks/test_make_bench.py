@@ -12,6 +12,8 @@ OURS = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startsw
 @pytest.mark.parametrize("name", OURS)
 def test_every_benchmark_finds_what_it_imports(name: str) -> None:
     """One that takes a helper from another would else break unseen when that one changes."""
+    if name == "_keydoor":
+        pytest.importorskip("minigrid", reason="needs pip install minigrid")
     assert importlib.import_module(name).__doc__
 
 

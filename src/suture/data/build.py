@@ -136,8 +136,8 @@ def _note_missing(has_next: Array, terminated: Array, found: list[Finding]) -> N
         others = f" (nor have {ended:,} that terminated, which need none)" if ended else ""
         message = (
             f"{share_of(lost)} transitions have no next observation{others}. Imitation uses them; they are "
-            "not bootstrapped from. Add the last observations where they were recorded; otherwise nothing need "
-            "be done."
+            "not bootstrapped from. Add the last observations where they were recorded; otherwise nothing "
+            "need be done."
         )
         found.append(at("missing-next-observations", "info", lost, message))
     elif ended:

@@ -5,6 +5,7 @@ Fails, listing them, where public names have no docstring. Needs no network; the
 
 import html
 import inspect
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,8 @@ def main() -> None:
     suture.__doc__ = "\n\n".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in PAGES)
     pdoc.render.configure(show_source=False, search=True, footer_text=f"Suture {suture.__version__}")
     pdoc.pdoc("suture", "!suture.__main__", output_directory=ROOT / "site")
+    for picture in (ROOT / "docs").glob("*.svg"):
+        shutil.copy(picture, ROOT / "site")
     write_methods(ROOT / "site" / "methods")
     write_theory(ROOT / "site" / "theory.html")
     print("site/index.html, site/methods/index.html, site/theory.html")

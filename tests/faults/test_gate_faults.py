@@ -178,6 +178,17 @@ def test_d8_next_observations_of_the_next_episode_are_not_bootstrapped_from() ->
     )
 
 
+def test_d8_what_is_not_finite_is_refused_without_a_warning_of_numpy() -> None:
+    log = walk_log((60, 50, 70))
+    seen, following = (np.array(part) for part in (log.observation, log.next_observation))
+    following[[59, 109]] = seen[[60, 110]]
+    seen[7] = following[6] = np.inf
+    data = built(
+        changed(log, terminal=None, timeout=log.terminal, observation=seen, next_observation=following)
+    )
+    assert "non-finite" in ids(data, "error")
+
+
 def test_d8_a_state_that_steps_reach_too_is_believed() -> None:
     """A walk on a ring of three cells that resets to cell 0, and is cut there once by chance."""
     cells = np.array([0, 1, 2, 0, 1, 0, 1, 2, 0, 1, 2])

@@ -192,8 +192,9 @@ def _jumps(observation: Tree, following: Tree, inside: Array, ends: Array) -> bo
             for rows in (inside, ends)
         ]
         size = steps[0].mean(0) if len(inside) else np.ones(steps[1].shape[1])
+        known = np.isfinite(size)  # what is not is refused elsewhere
         for total, step in zip(lengths, steps, strict=True):
-            total += (step / np.where(size > 0, size, 1)).sum(1)
+            total += (step[:, known] / np.where(size > 0, size, 1)[known]).sum(1)
     return not len(inside) or bool(np.median(lengths[1]) > np.percentile(lengths[0], 95))
 
 

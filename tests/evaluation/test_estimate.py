@@ -79,7 +79,7 @@ def test_a_policy_that_does_what_the_log_never_did_gets_no_number(
         "--data",
         str(tmp_path / "log"),
         "--steps",
-        "1000",
+        "6000",
         "--resamples",
         "2",
     ]
@@ -116,12 +116,12 @@ def test_a_fit_that_breaks_off_refuses_its_member_alone(
     whole = Evaluator.fit
 
     def breaking(self: Evaluator, seeds: Any, **options: Any) -> Fitted:
-        fitted = whole(self, seeds, **options)
+        fitted = whole(self, seeds, **options | {"steps": 1_000})
         fitted.finite = self.run is not clone or int(seeds[0]) != 1
         return fitted
 
     monkeypatch.setattr(Evaluator, "fit", breaking)
-    (found,) = estimate(clone, log, discount=0.5, resamples=3, steps=1_000)
+    (found,) = estimate(clone, log, discount=0.5, **SMALL)
     assert found.value is None
     assert len(found.fits) == 2
     assert any("1 of 3 fits became non-finite" in reason for reason in found.refused)
@@ -158,6 +158,9 @@ def test_refusals_say_why(clone: Run, log: Any) -> None:
         estimate(clone, other)
     with pytest.raises(DataRefused, match="no rewards"):
         estimate(clone, dataclasses.replace(log, reward=None))
+    for discount, few, least in ((0.5, 5_999, "6,000"), (0.999, 20_000, "60,000")):
+        with pytest.raises(ConfigError, match=f"allow it {least} or more"):
+            estimate(clone, log, discount=discount, steps=few)
     with pytest.raises(ConfigError, match="discount must be"):
         estimate(clone, log, discount=1.0)
     with pytest.raises(ConfigError, match="--env ID"):

@@ -23,7 +23,7 @@ from suture.data.returns import returns_to_go
 from suture.data.split import split
 from suture.errors import ConfigError, DataRefused, RunMismatch
 from suture.evaluation.estimates import SUPPORTED, Estimate
-from suture.evaluation.ope.fqe import CHUNK, Evaluator, Fitted
+from suture.evaluation.ope.fqe import CHUNK, FQE, Evaluator, Fitted
 from suture.evaluation.score import CONFIDENCE
 from suture.evaluation.support import RARE, Support, drawn
 from suture.spaces import Array, Box, Space, map_arrays
@@ -95,6 +95,12 @@ class _Estimator:
     def of(run: Run, data: Dataset, method: Method, folder: Path) -> "_Estimator":
         if data.reward is None:
             raise DataRefused(f"{data.source} has no rewards: there is no value to estimate.")
+        discount = method.discount or getattr(run.algorithm, "discount", 0.99)
+        if method.steps < (least := CHUNK * max(2 * AGAIN, math.ceil(_reach(discount) / CHUNK))):
+            raise ConfigError(
+                f"At a discount of {discount:g} no fit can have settled within {method.steps:,} updates: "
+                f"allow it {least:,} or more (--steps)."
+            )
         method.watch.say("Cloning the log's behaviour, to see which actions the log vouches for.")
         hidden = getattr(run.algorithm, "hidden", (256, 256))
         clone = train(
@@ -106,7 +112,6 @@ class _Estimator:
         support = Support.of(
             clone, map_arrays(lambda array: array[rows], held.observation), held.action[rows]
         )
-        discount = method.discount or getattr(run.algorithm, "discount", 0.99)
         total = returns_to_go(np.asarray(data.reward), data.episode_start, discount)
         scale = 1.0 / max(float(total.std()), 1e-6)
         return _Estimator(run, data, method, support, discount, scale, _earned(data, total, discount))
@@ -160,14 +165,14 @@ class _Estimator:
         """Fits on resamples of the episodes.   before: how many fits of others there were."""
         evaluator = Evaluator(run, self.data, member=member, discount=self.discount, scale=(self.scale, 0.0))
         generator, episodes = np.random.default_rng(self.method.seed), self.data.episodes
-        least = REACHED / (evaluator.fqe.target_rate * (1 - self.discount))
         values, settled, broken = list[float](), True, 0
         for number in range(resamples):
             chosen = np.sort(generator.integers(episodes, size=episodes))
             first = self.data.episode_start[chosen]
             starts = map_arrays(lambda array, first=first: array[first], self.data.observation)
             path = _Path(
-                lambda fitted, starts=starts: float(fitted.values(starts).mean()) / self.scale, least
+                lambda fitted, starts=starts: float(fitted.values(starts).mean()) / self.scale,
+                _reach(self.discount),
             )
             fitted = evaluator.fit(
                 np.array([number]), steps=self.method.steps, episodes=chosen, settled=path.has_settled
@@ -245,6 +250,11 @@ class _Path:
             before = float(np.mean(self._answers[-2 * AGAIN : -AGAIN]))
             self.settled = abs(self.latest - before) < SETTLED * max(abs(self.latest), np.ptp(self._answers))
         return self.settled
+
+
+def _reach(discount: float) -> float:
+    """Updates before which values cannot have been carried far enough."""
+    return REACHED / (FQE.target_rate * (1 - discount))
 
 
 def _earned(data: Dataset, total: Array, discount: float) -> tuple[float, float] | None:

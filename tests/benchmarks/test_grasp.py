@@ -42,10 +42,10 @@ def test_a_row_says_what_was_played_and_from_how_much() -> None:
 def test_an_update_costs_what_is_counted_by_hand() -> None:
     """Of 8 pixels: pictures of 4x4, 2x2, 2x2 behind the convolutions."""
     convolutions = [16 * 9 * 3 * 32, 4 * 9 * 32 * 32, 4 * 9 * 32 * 32]
-    encode, ask = sum(convolutions) + 4 * 32 * 128, (128 + 3 + 8) * 128 + 128 * 128 + 128
+    encode, ask = sum(convolutions) + 4 * 32 * 128, 2 * ((128 + 3 + 8) * 128 + 128 * 128 + 128)
     train = 3 * (encode + ask) - convolutions[0]
     assert grasp.multiplications(8, samples=0) == train + 2 * (encode + ask)
-    assert grasp.multiplications(8) - grasp.multiplications(8, 0) == 128 * (8 * 128 + 128 * 128 + 128)
+    assert grasp.multiplications(8) - grasp.multiplications(8, 0) == 256 * (8 * 128 + 128 * 128 + 128)
 
 
 def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) -> None:
@@ -60,7 +60,8 @@ def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) ->
             words = [] if value is True else value if isinstance(value, tuple) else (value,)
             assert [type(word)(told) for word, told in zip(words, found, strict=True)] == list(words), option
     assert f"--steps {settings.updates} " in command
-    assert f"suture make grasps logs/grasps --episodes {settings.episodes} " in text
+    mix = ",".join(f"{name}={share}" for name, share in grasp.MIX.items())
+    assert f"suture make grasps logs/grasps --episodes {settings.episodes} --mix {mix} " in text
 
 
 def test_a_log_is_made_streamed_learned_from_and_what_was_learned_is_played(

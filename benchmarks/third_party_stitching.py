@@ -176,8 +176,18 @@ def worlds(part: Part, settings: Settings) -> list[World]:
         return []
     log = suture.load(path)
     if part == "goals":
-        told = tuple(f"benchmarks/PointMazeGoal{task}-v0" for task in TASKS)
-        return [World("all five", lambda: log, told, settings.seeds, settings.played, maze_proof)]
+        played = TASKS[3:4] if settings.quick else TASKS
+        told = tuple(f"benchmarks/PointMazeGoal{task}-v0" for task in played)
+        return [
+            World(
+                "all five" if len(told) > 1 else "task 4",
+                lambda: log,
+                told,
+                settings.seeds,
+                settings.played,
+                maze_proof,
+            )
+        ]
     return [
         World(
             f"task {task}",

@@ -4,7 +4,7 @@ import numpy as np
 
 from suture import spaces
 from suture.data.dataset import Dataset
-from suture.data.findings import Finding, at, option, share, share_of
+from suture.data.findings import DONE, Finding, at, option, share, share_of
 from suture.data.fingerprints import hash_episodes, hash_transitions, repeats
 from suture.data.places import Names, column_name
 from suture.spaces import Array, Box, Discrete
@@ -38,7 +38,9 @@ def find_repeats(data: Dataset, *, drop: bool, found: list[Finding]) -> Dataset:
     rows = data.episode_start[copies]
     message = f"{share(len(copies), data.episodes)} episodes repeat another one entirely"
     if drop:
-        found.append(at("duplicates-dropped", "info", rows, f"{message}; they were left out, as asked."))
+        found.append(
+            at("duplicates-dropped", "info", rows, f"{message}; they were left out, as asked. {DONE}")
+        )
         return data.take_episodes(np.flatnonzero(~twice))
     message += f", as when logs are joined. Pass {option('drop_duplicates', True)} to keep one of each."
     found.append(at("duplicate-episodes", "warning", rows, message))
@@ -69,14 +71,17 @@ def find_rewards(data: Dataset, found: list[Finding]) -> None:
     """Rewards that are absent, constant or rare."""
     if data.reward is None:
         message = (
-            "The log has no rewards: imitation works as it is, other methods need a relabelling with rewards."
+            "The log has no rewards: imitation works as it is. Add a column of rewards for other methods."
         )
         found.append(Finding(id="no-rewards", severity="info", count=len(data), message=message))
         return
     low, high = float(data.reward.min()), float(data.reward.max())
     given = np.asarray(data.reward != 0)
     if low == high:
-        message = f"Every reward is {low:g}: only the lengths of episodes tell them apart."
+        message = (
+            f"Every reward is {low:g}: only the lengths of episodes tell them apart. Check that it is the "
+            "reward; where length is all that counts, nothing need be done."
+        )
         found.append(Finding(id="constant-reward", severity="info", count=len(data), message=message))
     elif given.mean() < 2 * MANY:
         message = (
@@ -98,12 +103,12 @@ def find_propensities(data: Dataset, found: list[Finding]) -> None:
         message = (
             f"{share_of(wrong)} behaviour propensities are no probabilities of an action that was taken "
             "(they must be > 0 and at most 1). Off-policy evaluation will refuse them; training does not "
-            "use them."
+            "use them. Log the probability that the action had when it was taken, or leave the column out."
         )
         found.append(at("propensities", "warning", wrong, message))
     elif discrete:
         low, high = float(propensity.min()), float(propensity.max())
-        message = f"The behaviour policy's probabilities are logged, from {low:.3g} to {high:.3g}."
+        message = f"The behaviour policy's probabilities are logged, from {low:.3g} to {high:.3g}. {DONE}"
         found.append(Finding(id="propensities-logged", severity="info", count=len(data), message=message))
     if data.action_probabilities is not None:
         _find_probabilities(data.action_probabilities, data.action, propensity, found)
@@ -124,7 +129,7 @@ def _find_probabilities(table: Array, action: Array, propensity: Array, found: l
     if apart.any():
         message = (
             f"{share_of(apart)} propensities differ from the logged probability of the action "
-            "that was taken. One of the two columns is of another policy or row."
+            "that was taken. One of the two columns is of another policy or row: correct it, or leave it out."
         )
         found.append(at("propensity-disagrees", "warning", apart, message))
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suture.data.episodes import Episodes
-from suture.data.findings import Finding, at, option, share_of
+from suture.data.findings import DONE, Finding, at, option, share_of
 from suture.data.log import Log, Reading
 from suture.spaces import Array
 
@@ -35,7 +35,9 @@ def settle_endings(
         unknown = ~done
     terminal, timeout = _settle_unknown(terminal, timeout, unknown, episodes, log, reading, found)
     if terminal.all() and bool((episodes.lengths == 1).all()):
-        message = f"All {len(episodes):,} episodes are one decision that ends its episode: a bandit log."
+        message = (
+            f"All {len(episodes):,} episodes are one decision that ends its episode: a bandit log. {DONE}"
+        )
         found.append(Finding(id="one-step-episodes", severity="info", count=len(episodes), message=message))
     return terminal, timeout
 
@@ -48,7 +50,7 @@ def _explicit(
     if both.any():
         message = (
             f"{share_of(both)} episode ends carry both flags, terminal and time limit. "
-            "Terminal wins: nothing is bootstrapped there."
+            "Terminal wins: nothing is bootstrapped there. Where the time limit cut them, correct the flags."
         )
         found.append(at("both-flags", "info", episodes.last[both], message))
     uniform = len(lengths) >= SEVERAL and lengths[0] > 1 and bool((lengths == lengths[0]).all())
@@ -56,7 +58,7 @@ def _explicit(
         return terminal, timeout & ~terminal
     ends = episodes.last[terminal]
     if reading.ends == "time-limit":
-        message = f"{len(ends):,} terminals at step {lengths[0]:,} are read as time limits, as asked."
+        message = f"{len(ends):,} terminals at step {lengths[0]:,} are read as time limits, as asked. {DONE}"
         found.append(at("ends-as-asked", "info", ends, message))
         return np.zeros_like(terminal), terminal
     message = (
@@ -73,7 +75,8 @@ def _note_both(both: Mask, episodes: Episodes, found: list[Finding]) -> None:
     if both.any():
         message = (
             f"`done` is also set at {share_of(both)} episode ends that are time limits. "
-            "Terminated is read as done and not time limit, so these are bootstrapped from."
+            "Terminated is read as done and not time limit, so these are bootstrapped from. Correct the "
+            "flags where one of them is a true end."
         )
         found.append(at("done-at-time-limits", "info", episodes.last[both], message))
 
@@ -102,7 +105,7 @@ def _read_done(
     reading_, other = ("time limit", "termination") if limit else ("termination", "time-limit")
     message = f"`done` does not say why episodes ended. Its {len(ends):,} ends are read as {reading_}, {why}."
     severity = "info" if reading.ends else "warning"
-    advice = "" if reading.ends else f" Pass {option('ends', other)} if that is wrong."
+    advice = f" {DONE}" if reading.ends else f" Pass {option('ends', other)} if that is wrong."
     found.append(at("ambiguous-done", severity, ends, message + advice))
     return (nothing, done) if limit else (done, nothing)
 

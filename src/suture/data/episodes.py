@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from suture.data.findings import Finding, at, many, option, share
+from suture.data.findings import DONE, Finding, at, many, option, share
 from suture.data.log import Log, Reading
 from suture.data.values import as_flags, refuse
 from suture.spaces import Array
@@ -124,7 +124,7 @@ def _find_ends_inside(
         f"goes on, in {within} episodes, first at row {rows[0]:,}. "
     )
     if reading.ends is not None:
-        said = f"{message}The episodes are divided there, as asked."
+        said = f"{message}The episodes are divided there, as asked. {DONE}"
         found.append(at("end-within-episode", "warning", rows, said))
         return
     termination, limit = option("ends", "termination"), "time-limit"

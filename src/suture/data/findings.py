@@ -10,6 +10,8 @@ from suture.spaces import Array
 
 Severity: TypeAlias = Literal["info", "warning", "error"]
 FIRST = 5
+DONE = "Nothing need be done."
+"""The remedy of what is told so that nobody wonders."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -175,7 +175,8 @@ def _borrowed(observation: Tree, following: Tree, episodes: Episodes, found: lis
         message = (
             f"At {share(count, len(last))} episode ends the next observation is not what followed: "
             f"{count - blank:,} hold the next episode's first observation, {blank:,} only zeros. These rows "
-            "count as missing their next observation and are not bootstrapped from."
+            "count as missing their next observation and are not bootstrapped from. Record the observation "
+            "before the reset, where you can."
         )
         found.append(at("next-observation-of-next-episode", "warning", last[suspects], message))
     return suspects

@@ -92,12 +92,16 @@ def _findings(path: Path, log: int, reasons: list[str], lost: int, torn: int) ->
     found = list[Finding]()
     if reasons:
         listed = "".join(f"\n  {reason}" for reason in reasons)
-        message = f"Parts were left out, {lost:,} transitions in sealed shards:{listed}"
+        message = (
+            f"Parts were left out, {lost:,} transitions in sealed shards. Restore them from a copy, or "
+            f"record them anew:{listed}"
+        )
         found.append(Finding(id="shards-skipped", severity="warning", count=lost, message=message))
     if torn:
         message = (
             f"{path / log_name(log)} ends with {torn:,} bytes of an episode that was not written to its end. "
-            "It was never acknowledged, and is left out."
+            "It was never acknowledged, and is left out. Record it anew if you want it; else nothing need be "
+            "done."
         )
         found.append(Finding(id="torn-end", severity="info", count=1, message=message))
     return tuple(found)

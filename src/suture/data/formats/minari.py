@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from suture import spaces
-from suture.data.findings import Finding
+from suture.data.findings import DONE, Finding
 from suture.data.formats.hdf5 import Hdf5
 from suture.data.log import Log
 from suture.errors import FormatError
@@ -220,7 +220,10 @@ def _refuse_jpeg(metadata: dict[str, Any], space: Space | None, path: Path) -> N
 def _findings(metadata: dict[str, Any], episodes: int, folder: Path) -> tuple[Finding, ...]:
     found = list[Finding]()
     if "env_spec" in metadata:
-        message = "The dataset describes the environment that it came from. The description was not executed."
+        message = (
+            "The dataset describes the environment that it came from. The description was not executed; "
+            f"{DONE.lower()} To evaluate in it, name it: --env ID."
+        )
         found.append(Finding(id="environment-not-run", severity="info", count=1, message=message))
     total = metadata.get("total_episodes", episodes)
     if type(total) is not int:
@@ -231,7 +234,7 @@ def _findings(metadata: dict[str, Any], episodes: int, folder: Path) -> tuple[Fi
     if total != episodes:
         message = (
             f"{METADATA} counts {total:,} episodes, the file holds {episodes:,}: the dataset was cut short, "
-            "or joined by hand. What is there is used."
+            "or joined by hand. What is there is used. Export the dataset again, or correct the count."
         )
         found.append(
             Finding(id="episodes-differ", severity="warning", count=abs(total - episodes), message=message)

@@ -180,7 +180,8 @@ def open(path: Path, *, skip_bad: bool = False) -> Dataset:
         return dataset
     skipped = Finding(
         id="shards-skipped", severity="warning", count=lost,
-        message=f"{len(reasons)} of {len(shards)} shards were left out, {lost:,} transitions:{listed}",
+        message=f"{len(reasons)} of {len(shards)} shards were left out, {lost:,} transitions. Restore them "
+        f"from a copy, or convert the source again:{listed}",
     )  # fmt: skip
     return dataclasses.replace(dataset, findings=(*dataset.findings, skipped))
 

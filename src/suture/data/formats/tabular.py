@@ -17,7 +17,7 @@ import polars.selectors as cs
 from suture.config import nearest
 from suture.data.actions import MOST_CHOICES
 from suture.data.bounds import arrays
-from suture.data.findings import Finding, at, first_rows, many
+from suture.data.findings import DONE, Finding, at, first_rows, many
 from suture.data.formats import arrange, guard, parquet
 from suture.data.formats.cells import Cells, Source, check_flags, empty_cells, groups, number
 from suture.data.formats.propose import describe, propose
@@ -291,7 +291,7 @@ def _said(schema: Schema, columns: dict[str, Array], text: Text | None) -> list[
     found: list[Finding] = []
     if text is not None and text.separator != ",":
         decimals = ", decimals written with a comma" if text.decimal_comma else ""
-        message = f"Fields are separated by {SEPARATORS[text.separator]}s{decimals}."
+        message = f"Fields are separated by {SEPARATORS[text.separator]}s{decimals}. {DONE}"
         found.append(Finding(id="separator-read", severity="info", count=1, message=message))
     if "final_state" in columns:
         found.append(_final_states(columns["final_state"]))
@@ -299,7 +299,7 @@ def _said(schema: Schema, columns: dict[str, Array], text: Text | None) -> list[
         cost = -columns["reward"]
         message = (
             f"The reward is minus {schema.cost!r}, a cost: a policy is to make it small, and returns are "
-            "sums of costs with the sign turned."
+            "sums of costs with the sign turned. Where large values are good, name the column as reward."
         )
         found.append(Finding(id="reward-is-minus-cost", severity="info", count=len(cost), message=message))
         if cost.max(initial=0) <= 0 and cost.min(initial=0) < 0:

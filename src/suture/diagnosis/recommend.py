@@ -48,7 +48,7 @@ def recommend(statistics: Statistics, regime: Regime, action_dimensions: int) ->
     silent = told is None or (statistics.stitching is None and not told.spread)
     if silent and regime.label not in ("imitation", "insufficient"):
         lack = "The log has no rewards" if told is None else "All episodes earn the same"
-        before = f"{lack}: give it some that tell (a goal, a relabelling) before any method but imitation. "
+        before = f"{lack}: reward what is wanted (a goal, a relabelling) before any method but imitation. "
         chosen = [(method, before + why) for method, why in chosen]
     return tuple(
         Recommendation(method=method, preset=preset_of(method, domain), evidence=why)

@@ -74,7 +74,7 @@ def row_of(name: str, run: Run, played: Evaluation, *, sample: bool) -> dict[str
     ended = (played.returns > 0).astype(float)
     ever = ended if played.successes is None else played.successes
     claim = truth = None
-    if isinstance(algorithm, CriticBased):
+    if isinstance(algorithm, CriticBased) and played.starts is not None:
         claim = asked(run, played.starts)[1].mean(1).tolist()
         truth = REWARD_SCALE * (ended * algorithm.discount ** (played.lengths - 1)).mean(1)
     low, high = interval(mean, ended)

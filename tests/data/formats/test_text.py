@@ -100,9 +100,9 @@ def test_other_separators_and_decimal_commas_are_read(
     np.testing.assert_array_equal(log.observation, [[2], [1.5]])
     np.testing.assert_array_equal(log.action, np.float32([[0.01], [-0.25]]))
     np.testing.assert_array_equal(log.reward, [1.125, 1])
-    assert [finding.id for finding in log.findings] == ["separator-read"]
-    assert f"separated by {name}s" in log.findings[0].message
-    assert ("decimals written with a comma" in log.findings[0].message) == (decimal == ",")
+    assert [finding.id for finding in log.findings] == ["rows-sorted", "separator-read"]
+    assert f"separated by {name}s" in log.findings[1].message
+    assert ("decimals written with a comma" in log.findings[1].message) == (decimal == ",")
 
 
 def test_a_comma_in_the_names_of_a_file_with_semicolons(tmp_path: Path) -> None:

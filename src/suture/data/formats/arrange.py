@@ -1,7 +1,9 @@
 """Rows of a table into episodes in time order, and what the order column reveals."""
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -123,13 +125,45 @@ def arrange(keys: pl.DataFrame, schema: Schema, ends: Array | None, source: Sour
         index = None if order is None else permutation(np.zeros(source.rows, np.int8), order)
         bandit = schema.propensity is not None or bool(schema.action_probabilities)
         found = () if order is None or bandit else _recording(order, name, not keys[name].dtype.is_numeric())
-        return Arranged(index, np.arange(source.rows), None, found)
-    found, gap = (), None
+        moved = _moved(np.zeros(source.rows, np.int8), order, index, name)
+        return Arranged(index, np.arange(source.rows), None, (*moved, *found))
+    found, gap, together = (), None, groups if schema.episode is not None else np.zeros(source.rows, np.int8)
     if order is not None:
         unknown, dates = keys[name].is_null().to_numpy(), not keys[name].dtype.is_numeric()
         found, gap = gaps(groups, order, index, unknown=unknown, name=name, dates=dates)
     labelled = None if schema.episode is None else groups if index is None else groups[index]
-    return Arranged(index, labelled, gap, found)
+    return Arranged(index, labelled, gap, (*_moved(together, order, index, name), *found))
+
+
+def _moved(groups: Array, order: Array | None, index: Array | None, name: str) -> Iterator[Finding]:
+    """What was done to the order of the file, by its rows in the new order.
+
+    groups: the label of each row within which rows were sorted.   index: `permutation`.
+    """
+    if index is None:
+        return
+    place = np.argsort(index)
+    begins = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
+    first = np.unique(groups[begins], return_index=True)[1]
+    resumed = np.delete(begins, first)
+    if len(resumed):
+        message = (
+            f"Rows of one episode are apart in {many(len(resumed), 'place')}, others lie in between, "
+            "as where several machines write one file: they were brought together. Where one label stands "
+            "for several episodes, give them labels of their own; otherwise nothing need be done."
+        )
+        yield at("episodes-regrouped", "info", place[resumed], message)
+    if order is None:
+        return
+    together = np.argsort(groups, kind="stable")
+    values, same = order[together], groups[together][1:] == groups[together][:-1]
+    late = np.sort(together[1:][same & (values[1:] < values[:-1])])
+    if len(late):
+        message = (
+            f"{many(len(late), 'row')} came after a row whose {name!r} is later: the rows were sorted by it. "
+            "Where the file's order is the true one, set order to null; otherwise nothing need be done."
+        )
+        yield at("rows-sorted", "info", place[late], message)
 
 
 def _recording(order: Array, name: str, dates: bool) -> tuple[Finding, ...]:
@@ -157,6 +191,14 @@ def _usual(steps: Array) -> float | None:
 
 def _step(usual: float, dates: bool) -> str:
     return str(timedelta(microseconds=usual)) if dates else f"{usual:.12g}"
+
+
+def _moment(value: np.number[Any], dates: bool) -> str:
+    """A value of the order column; of instants the fraction of a second where there is one."""
+    if not dates:
+        return f"{value:.12g}"
+    said = str(value.astype("datetime64[us]")).replace("T", " ").removeprefix("1970-01-01 ")
+    return said.rstrip("0").rstrip(".") if "." in said else said
 
 
 def _divided(ends: Array, order: Array | None, name: str, source: Source) -> tuple[Array, Array | None]:
@@ -212,12 +254,7 @@ def gaps(
     if usual is None or not long.any():
         return tuple(found), None
     first = int(np.flatnonzero(long)[0])
-    before, after = (
-        str(value.astype("datetime64[us]").astype("datetime64[s]")).replace("T", " ")
-        if dates
-        else f"{value:.12g}"
-        for value in order[first : first + 2]
-    )
+    before, after = (_moment(value, dates) for value in order[first : first + 2])
     message = (
         f"{name!r} grows by {_step(usual, dates)} from row to row, but by more in "
         f"{many(int(long.sum()), 'place')}, first from {before} to {after}: steps are missing. The row "
@@ -249,7 +286,7 @@ def _no_instant(series: pl.Series) -> Array:
 
 
 def _instants(series: pl.Series) -> Array | None:
-    """Microseconds since 1970 (UTC), or None where the column holds no dates."""
+    """Microseconds since 1970 (UTC), or of a time since midnight; None where the column holds no dates."""
     if series.dtype == pl.String:
         try:
             series = series.str.to_datetime(time_unit="us", strict=False)
@@ -259,4 +296,6 @@ def _instants(series: pl.Series) -> Array | None:
         return None
     if series.dtype.base_type() in (pl.Date, pl.Datetime):
         series = series.cast(pl.Datetime("us", getattr(series.dtype, "time_zone", None)))
+    else:
+        series = series.cast(pl.Duration("us"))
     return series.to_physical().cast(pl.Int64).to_numpy()

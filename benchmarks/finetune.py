@@ -198,13 +198,15 @@ def row_of(result: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-MEASURES = {"offline": "offline", "final": "final", "dip": "dip", "regret_per_episode": "regret / episode"}
-GROUPS = tuple[str, str]
+MEASURES = {
+    "offline": "offline", "final": "final", "dip": "dip", "regret_per_episode": "regret / episode",
+    "cpu_seconds": "CPU s online",
+}  # fmt: skip
 
 
-def grouped(rows: list[dict[str, Any]]) -> dict[GROUPS, dict[str, list[dict[str, Any]]]]:
+def grouped(rows: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, list[dict[str, Any]]]]:
     """(task, method) -> side -> the rows of its seeds."""
-    found: dict[GROUPS, dict[str, list[dict[str, Any]]]] = {}
+    found: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
     for row in rows:
         found.setdefault((row["task"], row["method"]), {}).setdefault(row["side"], []).append(row)
     return found

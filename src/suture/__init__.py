@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from suture.algorithms.td3 import TD3
     from suture.algorithms.td3_bc import TD3BC
     from suture.data.dataset import Dataset
+    from suture.data.formats.episode_layout import Episode, Layout
+    from suture.data.formats.episode_writer import Writer
+    from suture.data.formats.pictures import Codec
     from suture.data.load import load
     from suture.data.log import Reading
     from suture.diagnosis.diagnose import diagnose
@@ -67,8 +70,11 @@ __all__ = [
     "TD3BC",
     "Algorithm",
     "CalQL",
+    "Codec",
     "Dataset",
+    "Episode",
     "FilteredBC",
+    "Layout",
     "Online",
     "Outcome",
     "QTOpt",
@@ -78,6 +84,7 @@ __all__ = [
     "Run",
     "Settings",
     "Sweep",
+    "Writer",
     "__version__",
     "diagnose",
     "estimate",
@@ -111,6 +118,9 @@ _HOMES = {
     "algorithms.td3": ("TD3",),
     "algorithms.td3_bc": ("TD3BC",),
     "data.dataset": ("Dataset",),
+    "data.formats.episode_layout": ("Episode", "Layout"),
+    "data.formats.episode_writer": ("Writer",),
+    "data.formats.pictures": ("Codec",),
     "data.load": ("load",),
     "data.log": ("Reading",),
     "diagnosis.diagnose": ("diagnose",),

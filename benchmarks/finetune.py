@@ -235,18 +235,16 @@ def difference(ours: Side | None, peer: Side | None) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """Ours / peer, as a person reads them."""
-    drawn = Table(title="Fine-tuning: mean ± standard error over seeds, ours / d3rlpy", title_justify="left")
-    for column in ("task", "method", "seeds", *MEASURES.values(), "final, difference / s.e."):
-        drawn.add_column(column, justify="left" if column in ("task", "method") else "right")
+    """A line for each side, as a person reads them."""
+    drawn = Table(title="Fine-tuning: mean ± standard error over seeds", title_justify="left")
+    for column in ("task", "method", "side", "seeds", *MEASURES.values(), "final - d3rlpy's / s.e."):
+        drawn.add_column(column, justify="left" if column in ("task", "method", "side") else "right")
     for (task, method), sides in grouped(rows).items():
-        here, there = (sides.get(name, []) for name in SIDES.values())
-        cells = [
-            " / ".join(shown(side_of(side, measure)) or "not run" for side in (here, there))
-            for measure in MEASURES
-        ]
-        told = difference(side_of(here, "final"), side_of(there, "final"))
-        drawn.add_row(task, method, f"{len(here)} / {len(there)}", *cells, told)
+        finals = [side_of(sides.get(side, []), "final") for side in SIDES.values()]
+        for side, each in sides.items():
+            cells = [shown(side_of(each, measure)) for measure in MEASURES]
+            told = difference(*finals) if side == SIDES["ours"] else ""
+            drawn.add_row(task, method, side, str(len(each)), *cells, told)
     return drawn
 
 
@@ -279,7 +277,7 @@ def main(settings: Settings) -> list[dict[str, Any]]:
             settings, tasks=("pendulum",), methods=("iql",), seeds=(0,), offline=400, online=600, window=2,
             every=200, episodes=5, train="both",
         )  # fmt: skip
-    console, rows = Console(highlight=False), list[dict[str, Any]]()
+    console, rows = Console(highlight=False, width=130), list[dict[str, Any]]()
     for task in settings.tasks:
         path = evaluators.data_folder() / TASKS[task].path
         if not path.is_file():

@@ -82,7 +82,7 @@ def test_the_table_and_the_figure_compare_seeds(tmp_path: Path) -> None:
     assert (finetune.shown(ours), finetune.shown(peer)) == ("7 ± 1", "2 ± 1")
     assert finetune.difference(ours, peer) == f"{5 / np.sqrt(2):+.1f}"
     assert finetune.difference(ours, None) == ""
-    assert finetune.table(rows).row_count == 1
+    assert finetune.table(rows).row_count == 2
     finetune.draw(rows, tmp_path / "curves.svg")
     drawn = (tmp_path / "curves.svg").read_text()
     assert all(word in drawn for word in ("pendulum", "Suture", "d3rlpy", "iql"))

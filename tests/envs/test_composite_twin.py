@@ -101,11 +101,11 @@ def test_paths_by_hand(rows: list[tuple[int, int, int]], length: int, episodes: 
 @pytest.mark.parametrize(
     ("stages", "reward", "expected"),
     [
-        ([(0, 1), (1, 2), (2, 3)], 0.0, {"longest": 3, "apart": 0, "early": 0}),
-        ([(0, 1), (1, 0), (3, 4)], 0.0, {"longest": 2, "apart": 1, "early": 0}),
-        ([(2, 3), (3, 4), (4, 5)], 1.0, {"longest": 3, "apart": 0, "early": 1}),
-        ([(4, 5)], 1.0, {"longest": 1, "apart": 0, "early": 0}),
-        ([(0, 2)], 0.0, {"longest": 2, "apart": 0, "early": 0}),
+        ([(0, 1), (1, 2), (2, 3)], 0.0, {"longest": 3, "apart": 0, "early": 0, "holds": False}),
+        ([(0, 1), (1, 0), (2, 3)], 0.0, {"longest": 2, "apart": 1, "early": 0, "holds": False}),
+        ([(2, 3), (3, 4)], 1.0, {"longest": 2, "apart": 0, "early": 1, "holds": False}),
+        ([(3, 4), (4, 5)], 1.0, {"longest": 2, "apart": 0, "early": 0, "holds": True}),
+        ([(0, 2)], 0.0, {"longest": 2, "apart": 0, "early": 0, "holds": True}),
     ],
 )
 def test_the_scan_finds_what_leaks(

@@ -21,6 +21,7 @@ from suture.envs.tabular import canonical, evaluate, sample_log
 from suture.errors import ConfigError, DataRefused, RunMismatch
 from suture.evaluation.ope.estimate import _earned, _Path, estimate
 from suture.evaluation.ope.fqe import Evaluator, Fitted
+from suture.spaces import Discrete
 from suture.training.run import Run
 from suture.training.train import Watch, train
 
@@ -148,6 +149,18 @@ def test_choices_too_and_the_interval_holds_the_exact_value(tmp_path: Path) -> N
     assert found.interval is not None
     assert found.interval[0] < exact < found.interval[1]
     assert found.value == pytest.approx(exact, rel=0.1)
+
+
+def test_a_log_without_the_last_choice_does_not_vouch_for_it(tmp_path: Path) -> None:
+    never = np.array([[0.5, 0.5, 0.0]] * 4)
+    without = build(sample_log(canonical(), never, episodes=100, horizon=20, seed=0)).admit()
+    without = dataclasses.replace(without, action_space=Discrete(2))
+    always = np.array([[0.01, 0.01, 0.98]] * 4)
+    last = build(sample_log(canonical(), always, episodes=100, horizon=20, seed=0)).admit()
+    run = train(BC(hidden=(8,), learning_rate=0.03), last, steps=100, out=tmp_path / "last")
+    (found,) = estimate(run, without, **SMALL)
+    assert found.supported < 0.1
+    assert found.value is None
 
 
 def test_refusals_say_why(clone: Run, log: Any) -> None:

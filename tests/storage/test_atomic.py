@@ -236,3 +236,11 @@ def test_make_folder_syncs_every_new_level(tmp_path: Path) -> None:
     assert record == [
         ("create folder", a), ("fsync folder", tmp_path), ("create folder", b), ("fsync folder", a),
     ]  # fmt: skip
+
+
+def test_a_line_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("kept\n")
+    (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError):
+        atomic.append_line(tmp_path / "metrics.jsonl", "{}")
+    assert (tmp_path / "outside").read_text() == "kept\n"

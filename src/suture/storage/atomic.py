@@ -149,8 +149,9 @@ def append_line(path: Path, text: str, *, sync: bool = False) -> None:
 
 
 def append(path: Path, data: bytes, *, sync: bool = False) -> None:
-    """`append_line` for any bytes."""
-    descriptor = _operate("open", path, lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666))
+    """`append_line` for any bytes. A link is not followed: it could lead out of the run."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = _operate("open", path, lambda: os.open(path, flags, 0o666))
     try:
         before = os.fstat(descriptor).st_size
         try:

@@ -26,7 +26,7 @@ from suture.evaluation.estimates import SUPPORTED, Estimate
 from suture.evaluation.ope.fqe import CHUNK, FQE, Evaluator, Fitted
 from suture.evaluation.score import CONFIDENCE
 from suture.evaluation.support import RARE, Support, drawn
-from suture.spaces import Array, Box, Space, map_arrays
+from suture.spaces import Array, Box, Discrete, Space, map_arrays
 from suture.training.run import Run
 from suture.training.train import Watch, train
 
@@ -65,10 +65,13 @@ class Method:
 def estimate(run: Run, data: Dataset, **options: Any) -> list[Estimate]:
     """Estimate the value of every member's policy on a log.   options: fields of Method.
 
-    data: a log of the spaces that the run was trained on; best one that it was not trained on.
+    data: a log of the spaces that the run was trained on, or without its last choices; best one that it was
+        not trained on.
     Raises RunMismatch for a log of other spaces, DataRefused for one without rewards.
     """
     method = Method(**options)
+    if _lacks_choices(data.action_space, run.recipe.action):
+        data = dataclasses.replace(data, action_space=run.recipe.action)
     for what, ours, theirs in (
         ("observations", run.recipe.observation, data.observation_space),
         ("actions", run.recipe.action, data.action_space),
@@ -271,6 +274,11 @@ def _unlike(one: Space, other: Space) -> bool:
     if isinstance(one, Box) and isinstance(other, Box):
         return one.shape != other.shape
     return one != other
+
+
+def _lacks_choices(logged: Space, known: Space) -> bool:
+    """Whether a log's choices are some of those that a run knows: nobody took the last ones."""
+    return isinstance(logged, Discrete) and isinstance(known, Discrete) and logged.n < known.n
 
 
 def _some(count: int) -> Array:

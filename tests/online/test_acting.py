@@ -1,5 +1,6 @@
 """How a policy acts to learn: with noise or choices at random where it needs them, and what is kept of it."""
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -14,16 +15,18 @@ from suture.algorithms.base import Algorithm
 from suture.algorithms.qlearning import DQN, QTOpt
 from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
-from suture.data.split import TrainPart
+from suture.data.split import TrainPart, split
 from suture.evaluation.rollout import Step, rollout
 from suture.nets.distributions import Greedy
 from suture.online.collect import Collector
+from suture.online.experience import Experience
 from suture.online.explore import Explorer
 from suture.online.settings import Online
 from suture.online.summary import summarise
 from suture.training.run import Recipe
 from suture.training.settings import Settings
 from suture.training.sweep import Sweep
+from suture.training.train import stage_of
 
 
 def recipe_of(algorithm: Algorithm[Any], data: Dataset) -> Recipe:
@@ -142,6 +145,21 @@ def test_episodes_are_numbered_on() -> None:
     later = rollout(lambda seen: 0 * seen, POINT, episodes=3, seed=1, first=3, record=steps.append)
     np.testing.assert_array_equal(whole.returns[:, 3:], later.returns)
     assert {int(number) for step in steps for number in step.episode} == {3, 4, 5}
+
+
+def test_rows_of_the_rounds_are_numbered_behind_those_of_the_whole_log(tmp_path: Path) -> None:
+    """Also where the log's last episodes are not learned from: a number is never that of another row."""
+    data, online = point_log(), Online(window=1)
+    part, recipe = split(data, fraction=0.8).train, recipe_of(Nudge(), data)
+    assert part.rows is not None
+    assert part.rows.max() < len(data) - 1
+    state = jax.vmap(lambda key: Nudge().init(recipe.spec, key))(jax.random.split(jax.random.key(3), 1))
+    with Collector(recipe, POINT, online) as collector:
+        stage = stage_of(recipe, part)
+        experience = Experience(recipe, stage, online, tmp_path, collector, logged=len(data)).allocated()
+        experience.prepare(0, state, lambda: None)
+    numbers = experience.stage.logged(np.arange(len(part.rows) + STEPS))
+    assert numbers.tolist() == [*part.rows, *range(len(data), len(data) + STEPS)]
 
 
 def test_the_summary_in_numbers() -> None:

@@ -54,14 +54,17 @@ def journal(folder: Path) -> list[dict[str, Any]]:
 class Experience(Feed):
     """The log's rows and those of the rounds so far.
 
-    stage: of the log.   folder: RUN/online.
+    stage: of the log, or of the part that is learned from.   folder: RUN/online.
+    logged: rows of the whole log; those of the rounds are numbered behind them.
     """
 
     longest = UNLIMITED
 
-    def __init__(self, recipe: Recipe, stage: Stage, online: Online, folder: Path, collector: Collector):
+    def __init__(
+        self, recipe: Recipe, stage: Stage, online: Online, folder: Path, collector: Collector, logged: int
+    ):
         self.recipe, self.online, self.folder, self.collector = recipe, online, folder, collector
-        self.log = stage
+        self.log, self.logged = stage, logged
         self.rounds = list[dict[str, Any]]()
         self._buffer: Buffer | None = None
 
@@ -218,7 +221,6 @@ class Experience(Feed):
         joined = join([log.dataset, since])
         origin = None
         if log.origin is not None:
-            behind = int(log.origin.max(initial=-1)) + 1
-            origin = np.concatenate([log.origin, behind + np.arange(len(since))])
+            origin = np.concatenate([log.origin, self.logged + np.arange(len(since))])
         rows = np.concatenate([log.rows, count + np.concatenate(self.buffer.kept)])
         return dataclasses.replace(log, dataset=joined, rows=rows, origin=origin)

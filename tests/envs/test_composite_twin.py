@@ -120,6 +120,12 @@ def test_the_scan_finds_what_leaks(
     assert {name: getattr(scan, name) for name in expected} == expected
 
 
+def test_a_path_through_three_episodes_is_no_proof() -> None:
+    """Three that are joined twice over are three still."""
+    assert not Stitched(starts=1, share=1.0, length=9, joins=3, episodes=(7, 2, 5)).holds
+    assert Stitched(starts=1, share=1.0, length=4, joins=3, episodes=(7, 2, 5, 0)).holds
+
+
 def test_a_step_that_is_another_set_s_is_a_leak() -> None:
     """By hand: C shows its own step; noise shows it twice and A opens the drawer."""
     episode, before = np.array([0, 1, 2, 3, 3]), np.array([2, 2, 2, 0, 1])

@@ -80,9 +80,8 @@ def finetune(
     sweep = Sweep(algorithm, seed=run.members[chosen]["seed"] if seed is None else seed)
     recipe = _recipe(run, sweep, online, origin, changes)
     with Collector(recipe, environment, online) as collector:
-        experience = Experience(
-            recipe, stage_of(recipe, part), online, path / "online", collector, logged=len(log)
-        )
+        stage = stage_of(recipe, part)
+        experience = Experience(recipe, stage, online, path / "online", collector, logged=len(log))
         trainer = Trainer(
             recipe, experience.log, path, watch, summarise(log), feed=experience.allocated,
             first=lambda program: _first_state(run, chosen, recipe, program, path, fresh=fresh),

@@ -71,6 +71,9 @@ def test_each_skill_is_needed(joined: Dataset) -> None:
     assert leaky.without["B"] > 0
     assert leaky.never_shown.leaks["noise: open the drawer"] > 3
     assert not leaky.holds
+    proof = certify(joined)
+    assert proof.holds
+    assert not dataclasses.replace(proof, without=leaky.without).holds, "a path without B is enough"
 
 
 def test_a_log_of_the_task_alone_has_no_start_of_the_whole(joined: Dataset) -> None:

@@ -232,13 +232,13 @@ def result_of(
             )  # fmt: skip
             if run.outcome is Outcome.PREEMPTED:
                 raise SystemExit("Stopped on the way: this run is not kept. Start again to go on with it.")
-            seconds = round(time.perf_counter() - began)
+            seconds, outcome = round(time.perf_counter() - began), str(run.outcome)
             won = [
                 play(run, each, world.played, sample=method.sample).returns > 0 for each in world.environments
             ]
         low, high = interval(mean, np.concatenate(won, axis=1).astype(float))
         return {
-            "version": suture.__version__, "outcome": str(run.outcome), "seconds": seconds,
+            "version": suture.__version__, "outcome": outcome, "seconds": seconds,
             "success_end": float(np.mean(won)), "low": low, "high": high,
             "per_task": [float(each.mean()) for each in won], "proof": world.proof(data),
         }  # fmt: skip

@@ -139,7 +139,8 @@ def _find_ends_inside(
 def _column_of(flag: str, log: Log) -> str:
     """The table's name of a flag, or what it is here."""
     roles = {"terminal": "terminated", "timeout": "truncated"}
-    return (log.schema or {}).get(roles.get(flag, flag)) or flag
+    named = (log.schema or {}).get(roles.get(flag, flag)) or flag
+    return str(named["column"] if isinstance(named, dict) else named)
 
 
 def _no_ends(log: Log, rows: int) -> str:

@@ -50,5 +50,5 @@ def test_a_reward_and_a_cost_are_refused_together() -> None:
 
 def test_every_field_of_columns_has_a_role() -> None:
     """A field that is added and forgotten here could name the column of another."""
-    others = {"format", "order", "action_type", "columns", "action_bounds"}
+    others = {"format", "order", "action_type", "action_values", "columns", "action_bounds"}
     assert {field.name for field in dataclasses.fields(Schema)} - others == set(ROLES)

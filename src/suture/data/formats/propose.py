@@ -273,7 +273,7 @@ def _schema(draft: Draft) -> dict[str, Any]:
     return defaults | {
         **{role: one(role) for role in ("episode", "order", "reward", "cost", *FLAGS, "propensity")},
         "observation": draft.used_as("observation"), "action": action,
-        "action_type": "discrete" if discrete else "continuous",
+        "action_type": "discrete" if discrete else "continuous", "action_values": [],
         "action_probabilities": draft.used_as("action_probabilities"),
         "columns": [*([order] if order and order not in draft.numbers else []), *draft.used_as("columns")],
     }  # fmt: skip

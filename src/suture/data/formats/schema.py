@@ -1,6 +1,7 @@
 """What the columns of a table mean: a frozen dataclass that is saved as JSON and edited by hand."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,14 @@ from suture.storage.atomic import write_file
 
 FLAGS = ("terminated", "truncated", "done")
 ROLES = ("episode", "observation", "action", "reward", "cost", *FLAGS, "propensity", "action_probabilities")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """A flag that is set where a column holds one of some values: why the episode ended."""
+
+    column: str
+    values: tuple[Any, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +39,8 @@ class Schema:
         one of the two; without both, only imitation is possible.
     terminated, truncated, done: flags, 1 (or true) on the last row of an episode and 0 elsewhere: the
         environment ended here; the recording was cut here; the episode ended for a reason that is not said.
+        A column that says why is named with the values that mean so, {"column": "why", "is": ["fell"]}.
+    action_values: what a column of discrete actions holds for the choices 0, 1, 2 ...; empty: their numbers.
     propensity: probability of the logged action under the policy that acted.
     action_probabilities: the whole distribution: one column of bracketed lists, or one column per action.
     columns: further columns to keep for splitting (an entity, a time).
@@ -46,11 +57,12 @@ class Schema:
     observation: tuple[str, ...] = ()
     action: tuple[str, ...] = ()
     action_type: Literal["continuous", "discrete"] = "continuous"
+    action_values: tuple[Any, ...] = ()
     reward: str | None = None
     cost: str | None = None
-    terminated: str | None = None
-    truncated: str | None = None
-    done: str | None = None
+    terminated: Any = None
+    truncated: Any = None
+    done: Any = None
     propensity: str | None = None
     action_probabilities: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
@@ -65,6 +77,7 @@ class Schema:
             )
         if self.action_type == "discrete" and len(self.action) > 1:
             raise ConfigError(f"Schema.action must be one column where actions are discrete: {self.action}.")
+        _check_values(self)
         self._check_roles()
         self._check_bounds()
 
@@ -88,8 +101,10 @@ class Schema:
         roles: dict[str, str] = {}
         for role in ROLES:
             named = getattr(self, role)
+            if role in self.reasons:
+                named = self.reasons[role].column
             for column in (named,) if isinstance(named, str) else named or ():
-                if column in roles:
+                if column in roles and not {role, roles[column]} <= set(self.reasons):
                     twice = f"{role} twice" if roles[column] == role else f"{roles[column]} and as {role}"
                     raise ConfigError(
                         f"Schema names the column {column!r} as {twice}. A column has one role; take it out "
@@ -119,11 +134,23 @@ class Schema:
         write_file(path, (json.dumps(self.to_json(), indent=2) + "\n").encode(), point="schema")
 
     @property
+    def reasons(self) -> dict[str, Reason]:
+        """The flags that are read from a column which says why an episode ended, by their roles."""
+        found = {role: getattr(self, role) for role in FLAGS}
+        return {
+            role: Reason(each["column"], tuple(each["is"]))
+            for role, each in found.items()
+            if isinstance(each, dict)
+        }
+
+    @property
     def numbers(self) -> tuple[str, ...]:
         """Every column that must hold numbers, once each."""
         probabilities = self.action_probabilities if len(self.action_probabilities) > 1 else ()
-        single = (self.reward, self.cost, self.terminated, self.truncated, self.done, self.propensity)
-        named = (*self.observation, *self.action, *probabilities, *(name for name in single if name))
+        flags = (getattr(self, role) for role in FLAGS if role not in self.reasons)
+        single = (self.reward, self.cost, *flags, self.propensity)
+        action = () if self.action_values else self.action
+        named = (*self.observation, *action, *probabilities, *(name for name in single if name))
         return tuple(dict.fromkeys(named))
 
     @property
@@ -133,7 +160,7 @@ class Schema:
 
 
 LISTS = ("observation", "action", "action_probabilities", "columns")
-NAMES = ("episode", "order", "reward", "cost", *FLAGS, "propensity")
+NAMES = ("episode", "order", "reward", "cost", "propensity")
 
 
 def _check_types(values: Mapping[str, Any]) -> None:
@@ -151,12 +178,57 @@ def _check_types(values: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"{role} must be the name of one column, such as {example}, or null; found {_json(value)}."
             )
+    if not isinstance(values.get("action_values", []), list):
+        raise ConfigError(
+            "action_values must be a JSON list of what the action's column holds for the choices 0, 1, 2 …, "
+            f'such as ["left", "right"]; found {_json(values["action_values"])}.'
+        )
     stated = values.get("action_bounds")
     if stated is not None and not isinstance(stated, list):
         raise ConfigError(
             "action_bounds must be a JSON list, [low, high], or one such list for each dimension, [[0, 100], "
             f"[0, 1]]; found {_json(stated)}."
         )
+
+
+def _check_values(schema: Schema) -> None:
+    """Refuse a flag that is neither a name nor {"column": ..., "is": [...]}, and values that say nothing."""
+    for role in FLAGS:
+        flag: Any = getattr(schema, role)
+        if flag is None or isinstance(flag, str):
+            continue
+        is_reason = isinstance(flag, dict) and set(cast("dict[Any, Any]", flag)) == {"column", "is"}
+        if (
+            not is_reason
+            or not isinstance(flag["column"], str)
+            or not _are_values(flag["is"])
+            or not flag["is"]
+        ):
+            raise ConfigError(
+                f'{role} must be the name of one column, such as "{role}", or null, or a column and what it '
+                f'holds where so it is, such as {{"column": "why", "is": ["fell"]}}; found {_json(flag)}.'
+            )
+    for role, other in itertools.combinations(schema.reasons, 2):
+        one, two = schema.reasons[role], schema.reasons[other]
+        if one.column == two.column and (both := [value for value in one.values if value in two.values]):
+            raise ConfigError(
+                f"{one.column!r} cannot be {role} and {other} where it is {both[0]!r}. Leave it to one."
+            )
+    values = schema.action_values
+    if values and (
+        schema.action_type != "discrete" or not _are_values(values) or len(set(values)) < len(values)
+    ):
+        raise ConfigError(
+            'Schema.action_values must be different texts or numbers, with action_type "discrete": what the '
+            f"column holds for the choices 0, 1, 2 …; found {_json(list(values))}."
+        )
+
+
+def _are_values(values: Any) -> bool:
+    """Whether these are texts or numbers, as a column may hold them."""
+    return isinstance(values, list | tuple) and all(
+        isinstance(value, str | int | float) for value in cast("list[Any]", values)
+    )
 
 
 def _json(value: Any) -> str:

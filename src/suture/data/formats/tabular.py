@@ -18,7 +18,7 @@ from suture.config import nearest
 from suture.data.actions import MOST_CHOICES
 from suture.data.bounds import arrays
 from suture.data.findings import DONE, Finding, at, first_rows, many
-from suture.data.formats import arrange, guard, parquet
+from suture.data.formats import arrange, coded, guard, parquet
 from suture.data.formats.cells import Cells, Source, check_flags, empty_cells, groups, number
 from suture.data.formats.propose import describe, propose
 from suture.data.formats.schema import Schema
@@ -31,13 +31,7 @@ from suture.storage.manifest import object_of, read_json
 
 MAX_CHOICES = 1 << 24
 SPARSE = 4
-SHOWN, LISTED = 5, 40
-FEW = 0.2
-MEND = (
-    "All other cells are numbers, so mend these: write decimals as the others are (12.5, not 12,5), fill in "
-    "what was not measured, or remove the episode. A column may also be taken out of the schema."
-)
-ENCODE = "Encode the text as numbers (one column per category), or take these columns out of the schema."
+LISTED = 40
 NAMED = ("observation", "action", "reward")
 
 
@@ -56,9 +50,12 @@ def read(path: Path, *, schema: Path | Schema | None = None, source: str | None 
             raise SchemaNeeded(describe(source, notes), proposal)
         if isinstance(schema, Path):
             schema = Schema.from_json(object_of(read_json(schema), str(schema)), str(schema))
-        where = _source(table, text, source)
-        cells = Cells(schema, where, _check_columns(table, text, schema, where))
-        return _log(*scan(path, text, floats=schema.numbers), cells)
+        where, plain = _source(table, text, source), coded.plain(schema)
+        _check_names(table, schema, where)
+        said = coded.check(table, schema, where)
+        cells = Cells(plain, where, _check_columns(coded.decode(table, schema, source), text, plain, where))
+        table, text = scan(path, text, floats=schema.numbers)
+        return _log(coded.decode(table, schema, source), text, cells, schema, said)
     except pl.exceptions.PolarsError as error:
         wanted = schema.numbers if isinstance(schema, Schema) else ()
         fault = text.fault(wanted) if text else None
@@ -119,22 +116,24 @@ def _source(table: pl.LazyFrame, text: Text | None, path: str) -> Source:
     return Source(path, Places(np.arange(rows), "row"))
 
 
-def _check_columns(table: pl.LazyFrame, text: Text | None, schema: Schema, source: Source) -> frozenset[str]:
-    """Every column that the schema names must exist, and those of numbers must hold numbers.
-
-    Returns those that hold whole numbers by their type.
-    """
-    kinds = table.collect_schema()
-    wanted = dict.fromkeys((*schema.numbers, *schema.keys, *schema.action_probabilities))
-    absent = [name for name in wanted if name not in kinds]
+def _check_names(table: pl.LazyFrame, schema: Schema, source: Source) -> None:
+    """Every column that the schema names must exist."""
+    known = table.collect_schema().names()
+    named = (*schema.numbers, *coded.columns(schema), *schema.keys, *schema.action_probabilities)
+    absent = [name for name in dict.fromkeys(named) if name not in known]
     if absent:
-        raise FormatError(_absent(absent, list(kinds), source))
+        raise FormatError(_absent(absent, known, source))
+
+
+def _check_columns(table: pl.LazyFrame, text: Text | None, schema: Schema, source: Source) -> frozenset[str]:
+    """Columns of numbers must hold numbers. Returns those that hold whole ones by their type."""
+    kinds = table.collect_schema()
     for name in (name for name in schema.numbers if kinds[name].is_nested() or kinds[name] == pl.Binary):
         raise FormatError(
             f"{source.path}: column {name!r} must hold one number a row, found {kinds[name]}. Write one "
             "column for each number, or take it out of the schema."
         )
-    bad, most = list[str](), 0.0
+    bad, mended = list[str](), dict[str, None]()
     for name in (name for name in schema.numbers if not _is_number(kinds[name])):
         if kinds[name] == pl.String:
             read = number(name, kinds[name], decimal_comma=text is not None and text.decimal_comma)
@@ -144,14 +143,13 @@ def _check_columns(table: pl.LazyFrame, text: Text | None, schema: Schema, sourc
         found = table.select(pl.col(name), wrong.alias("wrong")).collect()
         mask = found["wrong"].to_numpy()
         if mask.any():
-            cells = [str(cell) for cell in found[name].filter(found["wrong"])[:SHOWN]]
-            listed = ", ".join(f"{cell!r:.40}" for cell in dict.fromkeys(cells))
+            cells = [str(cell) for cell in found[name].filter(found["wrong"]).unique(maintain_order=True)]
+            listed = ", ".join(f"{cell!r:.40}" for cell in cells[: coded.SHOWN])
             bad.append(f"{name!r} in {source.where(mask)}, first {listed}")
-            most = max(most, float(mask.mean()))
+            mended[coded.advice(schema, name, cells, float(mask.mean()))] = None
     if bad:
         raise FormatError(
-            f"{source.path}: columns that must hold numbers hold text: {'; '.join(bad)}. "
-            f"{MEND if most <= FEW else ENCODE}"
+            f"{source.path}: columns that must hold numbers hold text: {'; '.join(bad)}. {' '.join(mended)}"
         )
     return frozenset(name for name in schema.numbers if kinds[name].is_integer())
 
@@ -172,13 +170,16 @@ def _is_number(kind: pl.DataType) -> bool:
     return kind.is_numeric() or kind == pl.Boolean
 
 
-def _log(table: pl.LazyFrame, text: Text | None, cells: Cells) -> Log:
+def _log(
+    table: pl.LazyFrame, text: Text | None, cells: Cells, stated: Schema, said: list[Finding]
+) -> Log:  # fmt: skip
+    """The log by the cells of a decoded table.   stated: the schema as given.   said: about its values."""
     schema, source = cells.schema, cells.source
     if not source.rows:
         raise FormatError(f"{source.path} has a header but no rows.")
     columns = cells.read(table, decimal_comma=text is not None and text.decimal_comma)
     check_flags(columns, schema, source)
-    space = _action_space(schema, columns, source)
+    space = _action_space(stated, columns, source)
     keys = _filled(_keys(table, text, schema), schema, columns.get("final_state"), source)
     ends = [columns[name] > 0 for name in ("terminal", "timeout", "done") if name in columns]
     order = arrange.arrange(keys, schema, np.logical_or.reduce(ends) if ends else None, source)
@@ -194,10 +195,11 @@ def _log(table: pl.LazyFrame, text: Text | None, cells: Cells) -> Log:
         columns["reward"] = 0 - columns["reward"]
     required: dict[str, Any] = columns
     return Log(
-        source=source.path, layout="table", action_space=space, places=places, schema=schema.to_json(),
+        source=source.path, layout="table", action_space=space, places=places, schema=stated.to_json(),
         names={name: columns for name, columns in groups(schema).items() if name in NAMED},
         columns={name: order.put(arrange.plain(keys[name])) for name in schema.columns},
-        findings=(*order.findings, *cells.findings(order.index), *_said(schema, columns, text)), **required,
+        findings=(*order.findings, *cells.findings(order.index), *said, *_said(schema, columns, text)),
+        **required,
     )  # fmt: skip
 
 
@@ -273,10 +275,11 @@ def _action_space(schema: Schema, columns: dict[str, Array], source: Source) -> 
         )
     columns["action"] = action[:, 0].astype(np.int32)
     most, taken = int(columns["action"].max()) + 1, len(np.unique(columns["action"]))
+    most = max(most, len(schema.action_values))
     probabilities = columns.get("action_probabilities")
     if probabilities is not None:
         return Discrete(max(most, probabilities.shape[1]))
-    if most > max(MOST_CHOICES, SPARSE * taken):
+    if not schema.action_values and most > max(MOST_CHOICES, SPARSE * taken):
         raise FormatError(
             f"{source.path}: {schema.action[0]!r} holds {taken:,} choices numbered up to {most - 1:,}: too "
             "sparse for choices 0 to n - 1. Number them 0, 1, 2 … (and keep the table of names), or set "

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tyro
 
 import suture.cli as cli
 from suture.algorithms.table import ALGORITHMS
-from suture.cli.options import parse_sweep
+from suture.cli.options import options_of, parse_sweep
 from suture.config import Bounds, bounds_of, check, fields_of, to_json, types_of
 from suture.errors import ConfigError
+from suture.online.settings import Online
 from suture.training.settings import Settings
 
 KINDS: list[tuple[str, Any]] = [*ALGORITHMS.items(), ("bc", Settings)]
@@ -297,3 +299,10 @@ def test_every_command_explains_itself(name: str, capsys: Any, monkeypatch: pyte
     code, said = run(capsys, monkeypatch, name, "--help")
     assert code == 0, said
     assert f"suture {name}" in said
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_a_switch_can_be_said_whatever_a_preset_makes_of_it(default: bool) -> None:
+    kind = options_of(Online, ("pooled",))
+    for said, expected in (("--pooled", True), ("--no-pooled", False)):
+        assert tyro.cli(kind, default=kind(pooled=default), args=[said]).pooled is expected

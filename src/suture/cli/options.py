@@ -138,13 +138,9 @@ def options_of(kind: type, only: Sequence[str] = ()) -> type:
     for name, field in fields_of(kind).items():
         if only and name not in only:
             continue
-        option = Annotated[_option_type(kinds[name]), arg(_explain(field))]
+        option = Annotated[kinds[name], arg(_explain(field))]  # --x and --no-x: presets change defaults
         made.append((name, option, dataclasses.field(default=field.default)))
     return dataclasses.make_dataclass(kind.__name__, made, frozen=True)
-
-
-def _option_type(kind: Any) -> Any:
-    return Flag if kind is bool else kind
 
 
 def _explain(field: "dataclasses.Field[Any]") -> str:

@@ -195,7 +195,10 @@ def test_integer_actions_are_choices() -> None:
 
 def test_labels_must_count_from_zero() -> None:
     log = changed(walk_log(), action_space=None)
-    assert "choices-never-taken" in ids(built(changed(log, action=np.arange(15) % 3 + 1)), "warning")
+    for action, asked in ((np.arange(15) % 3 + 1, True), (np.arange(15) % 3 * 2, False)):
+        (never,) = (f for f in built(changed(log, action=action)).findings if f.id == "choices-never-taken")
+        assert never.severity == "warning"
+        assert ("are yours numbered from 1?" in never.message) is asked
     assert "labels" in ids(built(changed(log, action=np.arange(15) % 3 - 1)), "error")
     with pytest.raises(DataRefused, match="Relabel"):
         built(changed(log, action=np.arange(15) * 100_000))

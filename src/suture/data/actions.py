@@ -130,9 +130,12 @@ def _settle_choices(
         first = np.setdiff1d(np.arange(min(n, len(taken) + 5)), taken)[:5]
         listed = ", ".join(map(str, first)) + (" …" if absent > 5 else "")
         of = f" of {names[0]!r}" if names else ""
+        counted = "relabel them where yours count from 1"
+        if listed == "0":
+            counted = "are yours numbered from 1? Then subtract 1, or a policy may choose what is none"
         message = (
-            f"{absent:,} of {n:,} choices{of} were never taken: {listed}. Labels count from 0: relabel them "
-            "where yours count from 1; otherwise nothing need be done."
+            f"{absent:,} of {n:,} choices{of} were never taken: {listed}. Labels count from 0: {counted}; "
+            "otherwise nothing need be done."
         )
         found.append(Finding(id="choices-never-taken", severity="warning", count=absent, message=message))
     return settled, Discrete(n)

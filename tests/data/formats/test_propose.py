@@ -30,6 +30,29 @@ def of(tmp_path: Path, columns: dict[str, Any]) -> tuple[Schema, Log, str]:
     return proposed(tmp_path / "log.csv", tmp_path)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_schema_that_is_there_is_not_overwritten(
+    suffix: str, beside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in the working folder nor beside the table; `>` makes an empty file before anything is read."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(f"logs/pend.{suffix}" if beside else f"pend.{suffix}")
+    path.parent.mkdir(exist_ok=True)
+    frame = pl.DataFrame(fleet())
+    frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
+    saved = path.with_name("pend.schema.json")
+    for content in ("", "{}"):
+        saved.write_text(content)
+        with pytest.raises(SchemaNeeded) as refusal:
+            tabular.read(path)
+        advice = refusal.value.advice
+        assert (f"{saved} is there already" in advice) is bool(content)
+        assert (f"suture inspect {path} --schema {saved}" in advice) is (bool(content) or not beside)
+        assert (f"suture inspect {path} > pend.schema.json" in advice) is (not content)
+        assert (f"suture inspect {path} > pend-2.schema.json" in advice) is bool(content)
+
+
 def test_acrobot(data_folder: Path, tmp_path: Path) -> None:
     schema, log, said = proposed(data_folder / "acrobot" / "acrobot.csv", tmp_path)
     assert (schema.episode, schema.order, schema.reward) == ("episode_id", "transition_number", "reward")

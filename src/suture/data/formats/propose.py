@@ -4,6 +4,7 @@ It is a proposal: `suture` never reads a table by it until a person has saved it
 where its name and its values agree; where they do not, the role stays empty and a note says what to fill in.
 """
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -55,13 +56,28 @@ def propose(table: pl.LazyFrame, source: str) -> tuple[dict[str, Any], list[str]
 def describe(source: str, notes: list[str]) -> str:
     """The message for a person, beside the proposal: what was guessed, and what to do."""
     listed = "".join(f"\n- {note}" for note in notes)
-    named = shlex.quote(source)
-    saved = shlex.quote(f"{Path(source).stem}.schema.json")
+    named, name = shlex.quote(source), f"{Path(source).stem}.schema.json"
+    there = next((p for p in (Path(name), Path(source).with_name(name)) if _is_filled(p)), None)
+    if there is None:
+        do = "Save it, check it, and pass it on:"
+    else:
+        do = (
+            f"{there} is there already; to read the table by it:\n"
+            f"  suture inspect {named} --schema {shlex.quote(str(there))}\n"
+            "To save this proposal beside it, take another name, for > overwrites:"
+        )
+        numbered = (f"{Path(source).stem}-{n}.schema.json" for n in itertools.count(2))
+        name = next(free for free in numbered if not _is_filled(Path(free)))
+    saved = shlex.quote(name)
     return (
         f"{source} is a table: a schema must say what its columns mean. The one proposed fits what they look "
-        f"like.{listed}\nSave it, check it, and pass it on:\n  suture inspect {named} > {saved}\n"
-        f"  suture inspect {named} --schema {saved}"
+        f"like.{listed}\n{do}\n  suture inspect {named} > {saved}\n  suture inspect {named} --schema {saved}"
     )
+
+
+def _is_filled(path: Path) -> bool:
+    """Whether there is such a file with anything in it: `>` makes an empty one before the command begins."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _rows(draft: Draft) -> None:

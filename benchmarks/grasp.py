@@ -127,7 +127,8 @@ def trained(name: str, data: Dataset, settings: Settings, seed: int, folder: Pat
         log_every=max(1, settings.updates // 20), keep=settings.points + 1,
     )  # fmt: skip
     if run.outcome is not suture.Outcome.COMPLETED:
-        raise SystemExit(f"{run.path} ended {run.outcome}. The same command goes on with it.")
+        why = run.outcome.value if run.outcome else "It has not ended."
+        raise SystemExit(f"{run.path}: {why} The same command goes on with it.")
     return run
 
 

@@ -379,13 +379,13 @@ def test_choices_that_count_from_1_are_said_to(tmp_path: Path) -> None:
 def test_what_cannot_be_an_observation_is_left_out_with_the_reason(tmp_path: Path) -> None:
     proposal, said = unread(tmp_path, {
         "run": EPISODES, "step": STEPS, "x": NOISE[0], "action": NOISE[1], "reward": NOISE[2],
-        "device_id": STEPS % 3, "clock": 1_700_000_001 + np.arange(300) % 7, "next_x": NOISE[3],
+        "device_id": STEPS % 3, "stamp": 1_700_000_001 + np.arange(300) % 7, "next_x": NOISE[3],
         "gap": [None, *NOISE[4][1:]], "note": ["ok"] * 300, "mixed": ["1.5"] * 299 + ["n.a."],
     })  # fmt: skip
     assert proposal["observation"] == ["x"]
     for reason in (
         "'device_id' (identifiers",
-        "'clock' (whole numbers too large for float32",
+        "'stamp' (whole numbers too large for float32",
         "'gap' (empty cells",
         "'next_x' (the next row",
         "'note' (text",

@@ -1,5 +1,7 @@
 """A proposal in the making: which role each column of a table's first rows has so far."""
 
+from typing import Any
+
 import polars as pl
 
 from suture.data.formats import evidence, roles
@@ -9,6 +11,7 @@ class Draft:
     """Columns by name: what they are used as, what was left out and why, and what a person is told.
 
     head: the first rows.   numbers: its columns that hold numbers.   label: the column of episodes, if any.
+    reasons: flags that a column of texts sets, as a schema names them.   choices: the texts of an action.
     """
 
     def __init__(self, head: pl.DataFrame):
@@ -18,6 +21,8 @@ class Draft:
         }
         self.meaning = {name: roles.whole(name) for name in head.columns}
         self.used: dict[str, str] = {}
+        self.reasons: dict[str, dict[str, Any]] = {}
+        self.choices: list[str] = []
         self.left: dict[str, list[str]] = {}
         self.notes: list[str] = []
         self.label: pl.Series | None = None

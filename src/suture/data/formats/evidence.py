@@ -4,10 +4,13 @@ import polars as pl
 
 MOST_CHOICES = 256
 FEW = 64
+MOST_REASONS = 16
 LEVELS = 8
 PER_LEVEL = 10
 DATES = 100
 ROUNDING = 1e-6
+PACE, PACED = 0.1, 0.9
+"""How far a clock's steps are from the usual one, and how many of them."""
 
 
 def numbers(series: pl.Series) -> pl.Series | None:
@@ -87,6 +90,15 @@ def begins_anew(values: pl.Series) -> int:
 def even(values: pl.Series, label: pl.Series | None) -> bool:
     """Whether values always grow by the same amount within each label."""
     return _equal(_steps(values, label))
+
+
+def paced(values: pl.Series, label: pl.Series) -> bool:
+    """Whether values grow within each label by nearly the same amount, as a clock does, and begin anew."""
+    steps = _steps(values, label)
+    if not len(steps) or not restarts(values, label):
+        return False
+    usual = float(steps.median() or 0)  # pyright: ignore[reportArgumentType]
+    return float(((steps - usual).abs() <= PACE * usual).mean() or 0) >= PACED  # pyright: ignore
 
 
 def _equal(steps: pl.Series) -> bool:

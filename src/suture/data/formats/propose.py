@@ -146,15 +146,31 @@ def _action(draft: Draft) -> None:
         if named:
             listed = ", ".join(map(repr, named))
             draft.note(f"Taken as actions by their names: {listed}. Take out what nobody chose.")
-    texts = [name for name in draft.free() if draft.meaning[name] == "action" and name not in draft.numbers]
-    if not named:
-        said = f" ({', '.join(map(repr, texts))} holds text: number the choices 0, 1, 2 …)" if texts else ""
+    if not named and (
+        chosen := next((name for name in draft.free() if _are_texts_chosen(draft, name)), None)
+    ):
+        named, draft.choices = [chosen], sorted(draft.head[chosen].drop_nulls().unique())
         draft.note(
-            f"No column was recognised as the action{said}. Put what was decided at each step into the "
-            "empty list under action, and take it out of observation."
+            f"{chosen!r} holds texts and was taken as the action by its name: action_values lists them in "
+            "the order of the choices 0, 1, 2 …. Add those that the first rows do not show."
+        )
+    if not named:
+        draft.note(
+            "No column was recognised as the action. Put what was decided at each step into the empty list "
+            "under action, and take it out of observation."
         )
     for name in named:
         draft.use(name, "action")
+
+
+def _are_texts_chosen(draft: Draft, name: str) -> bool:
+    """Whether a column of few texts has a name for what is decided."""
+    cells = draft.head[name]
+    few = 2 <= cells.drop_nulls().n_unique() <= evidence.FEW
+    if cells.dtype != pl.String or name in draft.numbers or not few:
+        return False
+    found = roles.words(name)
+    return draft.meaning[name] == "action" or bool(found & roles.CHOSEN and not found & roles.EARLIER)
 
 
 def _entities(draft: Draft) -> None:
@@ -238,7 +254,7 @@ def _text(draft: Draft, name: str) -> str:
 
 def _note_rest(draft: Draft) -> None:
     """What a person must know about what is not in the schema."""
-    flags = [name for role in FLAGS for name in draft.used_as(role)]
+    flags = [name for role in (*FLAGS, "reason") for name in draft.used_as(role)]
     if draft.label is None and draft.used_as("propensity"):
         draft.note("Every row is read as one decision with its own outcome (a bandit log).")
     elif draft.label is None and flags:
@@ -277,8 +293,10 @@ def _schema(draft: Draft) -> dict[str, Any]:
 
     action, order = draft.used_as("action"), one("order")
     named = len(action) == 1 and bool(roles.words(action[0]) & roles.CHOICE)
-    discrete = len(action) == 1 and evidence.are_choices(draft.numbers[action[0]], named=named)
-    if discrete:
+    discrete = bool(draft.choices) or (
+        len(action) == 1 and evidence.are_choices(draft.numbers[action[0]], named=named)
+    )
+    if discrete and not draft.choices:
         least, most = (float(getattr(draft.numbers[action[0]], end)()) for end in ("min", "max"))
         count = f" Choices count from 0: subtract {least:.0f}, or 0 is a choice never taken." if least else ""
         draft.note(
@@ -288,8 +306,9 @@ def _schema(draft: Draft) -> dict[str, Any]:
     defaults = {name: field.default for name, field in fields_of(Schema).items()}
     return defaults | {
         **{role: one(role) for role in ("episode", "order", "reward", "cost", *FLAGS, "propensity")},
+        **draft.reasons,
         "observation": draft.used_as("observation"), "action": action,
-        "action_type": "discrete" if discrete else "continuous", "action_values": [],
+        "action_type": "discrete" if discrete else "continuous", "action_values": draft.choices,
         "action_probabilities": draft.used_as("action_probabilities"),
         "columns": [*([order] if order and order not in draft.numbers else []), *draft.used_as("columns")],
     }  # fmt: skip

@@ -8,6 +8,7 @@ Meaning: TypeAlias = Literal[
     "action", "next", "row",
 ]  # fmt: skip
 ID = r"(_?(id|ids|index|number|no|nr|num))"
+UNIT = r"(_?([munµ]?s|secs?|seconds?|millis|min|minutes?|h|hours?|days?))"
 WHOLE: dict[Meaning, str] = {
     "row": r"|unnamed.*|index|row(_?(id|number|no))?",
     "action_probabilities": r"(all_)?action_(probabilities|probability|probs?)(_\d+)?",
@@ -17,8 +18,9 @@ WHOLE: dict[Meaning, str] = {
     "episode": r"(episode|trajectory|traj|rollout|trial|run|trip|session|patient|subject|stay|encounter|"
     rf"batch|lot|campaign|case|visit|admission|mission|flight|game|match|conversation|dialogue){ID}?|"
     rf"(order|job|cycle|shift|charge|heat|tour|route|wave|icu_?stay|hadm){ID}|ep",
-    "order": r"(time_?)?steps?(_?(id|index|number|no))?|transition(_(number|id|index))?|t|time|time_?stamp|"
-    r"date(_?time)?|day|hour|week|month|minute|frame(_(id|index|number))?|tick|seq(uence)?(_(no|number))?",
+    "order": r"(time_?)?steps?(_?(id|index|number|no))?|transition(_(number|id|index))?|date(_?time)?|"
+    rf"((sim(ulation)?|run|wall|elapsed)_?)?(t|time|time_?stamp|elapsed|clock)(_elapsed)?{UNIT}?|"
+    r"(milli|micro|nano)?sec(ond)?s?|day|hour|week|month|minute|frame(_(id|index|number))?|tick|seq(uence)?(_(no|number))?",
     "reward": r"rewards?|rew|r|outcome|click(s|ed)?|score|rating|return|payoff|"
     r"revenue|profit|conversion|utility",
     "truncated": r"(is_)?(truncated|truncations?|timeouts?|timed_out|time_limit|censored)",
@@ -54,8 +56,11 @@ TIME = {
 GAINS = {"reward", "rewards", "profit", "revenue", "payoff", "utility", "click", "clicks", "conversion"}
 DECISIONS = {
     "setpoint", "setpoints", "setpt", "sp", "command", "cmd", "control", "dose", "dosage", "action",
-    "throttle", "steering",
+    "throttle", "steering", "torque", "torques", "voltage", "pwm", "duty", "thrust", "brake",
 }  # fmt: skip
+MEASURED = {"measured", "sensor", "sensed", "actual", "feedback", "estimated", "battery", "supply", "bus"}
+CHOSEN = DECISIONS | {"move", "choice", "decision", "act", "option", "treatment", "maneuver", "manoeuvre"}
+"""Words for what was decided in a column of texts."""
 ACTUATORS = {
     "actuator", "blower", "burner", "chiller", "command", "cmd", "compressor", "cooler", "damper", "fan",
     "gate", "heater", "infusion", "motor", "mode", "pump", "relay", "shutter", "switch", "valve", "voltage",
@@ -63,6 +68,19 @@ ACTUATORS = {
 FAILURES = {
     "terminated", "failed", "failure", "death", "died", "dead", "deceased", "crash", "crashed", "collision",
     "shutdown", "tripped",
+}  # fmt: skip
+REASONS = {
+    "why", "reason", "cause", "end", "ended", "ending", "termination", "terminated", "truncated",
+    "truncation", "done", "status", "outcome", "result", "exit", "finish", "finished",
+}  # fmt: skip
+"""Words for a column that says why an episode ended."""
+LIMITS = {
+    "timeout", "time", "timed", "limit", "truncated", "truncation", "horizon", "steps", "interrupted", "cut",
+    "censored", "stopped",
+}  # fmt: skip
+ENDED = FAILURES | {
+    "fail", "fell", "fall", "fallen", "collided", "expired", "success", "succeeded", "solved", "goal",
+    "terminal", "won", "win", "lost", "lose", "trip",
 }  # fmt: skip
 WORDS: dict[Meaning, set[str]] = {"order": TIME, "reward": GAINS, "action": DECISIONS}
 EARLIER = {"prev", "previous", "last", "since", "past", "lag", "lagged", "cumulative", "cum", "next"}
@@ -94,15 +112,28 @@ def whole(name: str) -> Meaning | None:
 
 
 def hints(name: str, meaning: Meaning) -> bool:
-    """Whether one of the words in a name speaks for a meaning, and none for an earlier row's."""
+    """Whether one of the words in a name speaks for a meaning, and none for an earlier row or a sensor."""
     found = words(name)
-    return bool(found & WORDS[meaning]) and not found & EARLIER
+    return bool(found & WORDS[meaning]) and not found & (
+        EARLIER | (MEASURED if meaning == "action" else set())
+    )
+
+
+def may_be_temperature(name: str) -> bool:
+    """Whether a name that may be that of a time, such as T_s, is as well one of another quantity."""
+    return bool(re.fullmatch(f"t{UNIT}", plain(name)))
 
 
 def is_actuator(name: str) -> bool:
     """Whether a name is one of those of things that are set or switched, now."""
     found = words(name)
-    return bool(found & (ACTUATORS | DECISIONS)) and not found & EARLIER
+    return bool(found & (ACTUATORS | DECISIONS)) and not found & (EARLIER | MEASURED)
+
+
+def why_ended(value: str) -> Meaning | None:
+    """Which flag a text speaks of, where it says why an episode ended; None where it says nothing known."""
+    found = words(value)
+    return "truncated" if found & LIMITS else "terminated" if found & ENDED else None
 
 
 def flag(name: str) -> Meaning | None:

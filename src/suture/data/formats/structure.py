@@ -72,6 +72,8 @@ def find_order(draft: Draft) -> None:
     label = draft.label
     moments = {n: found for n in draft.free() if (found := evidence.moments(draft.head[n])) is not None}
     disorder = {name: evidence.disorder(values, label) for name, values in moments.items()}
+    for name in (n for n in moments if disorder[n] > 1 and roles.may_be_temperature(n)):
+        draft.meaning[name] = None
     named = {n: (disorder[n], 0) for n in moments if draft.meaning[n] == "order"}
     told = [n for n in moments if roles.hints(n, "order") or n not in draft.numbers]
     hinted = {n: (0, 1) for n in told if disorder[n] == 0}
@@ -86,7 +88,8 @@ def find_order(draft: Draft) -> None:
         return
     if label is None:
         return
-    growing = [n for n in draft.free_numbers() if draft.is_whole(n) and disorder[n] == 0]
+    free = [n for n in draft.free_numbers() if disorder[n] == 0 and not draft.numbers[n].null_count()]
+    growing = [n for n in free if draft.is_whole(n) or evidence.paced(draft.numbers[n], label)]
     if growing:
         chosen = max(growing, key=lambda name: evidence.even(draft.numbers[name], label))
         draft.use(chosen, "order")
@@ -130,7 +133,42 @@ def find_flags(draft: Draft) -> None:
                 draft.note(
                     f"{name!r} was taken as {role}: it is set on last rows of episodes only, and {why}."
                 )
+    _find_reasons(draft)
     _order_between_flags(draft)
+
+
+def _find_reasons(draft: Draft) -> None:
+    """A column of a few texts that says on last rows why episodes ended, by its name and what it holds."""
+    for name in draft.free():
+        cells = draft.head[name]
+        if cells.dtype != pl.String or name in draft.numbers or not roles.words(name) & roles.REASONS:
+            continue
+        values = sorted(cells.drop_nulls().unique())
+        taken = {role for role in FLAGS if draft.used_as(role)}
+        said = {value: role for value in values if (role := roles.why_ended(value)) not in (None, *taken)}
+        if not said or len(values) > evidence.MOST_REASONS:
+            continue
+        flags = cells.is_in(list(said)).fill_null(value=False).cast(pl.Float64)
+        if _inside(draft, flags) or float(flags.sum()) > len(flags) / 2:
+            draft.leave(name, "it says why episodes ended on other rows than their last; clear those")
+            continue
+        draft.use(name, "reason")
+        draft.numbers[name] = flags
+        draft.reasons = {
+            str(role): {"column": name, "is": [value for value in values if said.get(value) == role]}
+            for role in dict.fromkeys(said.values())
+        }
+        listed = "; ".join(
+            f"{role} where it is {_listed(each['is'])}" for role, each in draft.reasons.items()
+        )
+        others = [value for value in values if value not in said]
+        neither = f" Add those of {_listed(others)} that end episodes." if others else ""
+        draft.note(f"{name!r} seems to say why episodes ended: {listed}.{neither} Mend the lists.")
+        return
+
+
+def _listed(values: list[str]) -> str:
+    return ", ".join(map(repr, values))
 
 
 def _inside(draft: Draft, values: pl.Series) -> bool:
@@ -151,12 +189,17 @@ def _ends_blocks(draft: Draft, values: pl.Series) -> bool:
 
 
 def _order_between_flags(draft: Draft) -> None:
-    """Where flags alone divide the rows: a step number that begins anew after each."""
-    flags = [draft.numbers[name] for role in FLAGS for name in draft.used_as(role)]
+    """Where flags alone divide the rows: a step number or a clock that begins anew after each."""
+    flags = [draft.numbers[name] for role in (*FLAGS, "reason") for name in draft.used_as(role)]
     if draft.label is not None or draft.used_as("order") or not flags:
         return
     between = evidence.pieces(flags)
     for name in draft.named("order"):
         if name in draft.numbers and evidence.grows(draft.numbers[name], between):
             draft.use(name, "order")
+            return
+    for name in draft.free_numbers():
+        if not draft.numbers[name].null_count() and evidence.paced(draft.numbers[name], between):
+            draft.use(name, "order")
+            draft.note(f"{name!r} was guessed to be the order: it grows evenly between the ends of episodes.")
             return

@@ -68,7 +68,8 @@ CQL = suture.CQL(
 )  # fmt: skip
 REBRAC = suture.ReBRAC(**VALUES, actor_learning_rate=RATE, actor_penalty=0.1, critic_penalty=0.0)
 BC = suture.BC(hidden=(128, 128), learning_rate=RATE)
-CHAIN: dict[str, Any] = VALUES | {"discount": 0.97, "n_step": 3, "target_rate": 0.02}
+CHAIN: dict[str, Any] = VALUES | {"discount": 0.97, "n_step": 1, "target_rate": 0.02}
+"""Targets of one step: errands turn about at once, and targets of several blame it on the actions before."""
 REWARD: dict[str, Any] = {"reward_scale": 100.0}
 TOLD: dict[str, Any] = {
     "hindsight": 2, "hindsight_discount": 0.995, "hindsight_length": 10,

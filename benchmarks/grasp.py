@@ -71,7 +71,7 @@ class Settings(Options):
 
 HIDDEN, BATCH, CRITICS = (128, 128), 64, 2
 MIX = {"scripted": 0.5, "epsilon": 0.35, "random": 0.15}
-"""Who makes the log. Scripts alone leave out what a search asks for: an empty closed hand on the floor."""
+"""Who makes the log."""
 
 
 def multiplications(pixels: int, samples: int = 2 * 64) -> float:

@@ -50,6 +50,15 @@ def test_a_clock_is_known_by_its_pace_under_any_name(tmp_path: Path) -> None:
     assert (proposal["episode"], proposal["order"]) == (None, "tau"), "between flags"
 
 
+def test_a_clock_whose_rows_are_out_of_order_is_known_by_name_or_named(tmp_path: Path) -> None:
+    mixed = np.random.default_rng(1).permutation(len(RUN))
+    fixed = {"run": RUN[mixed], "action": NOISE[2]}
+    assert proposed(tmp_path, **fixed, t_s=CLOCK[mixed])[0]["order"] == "t_s"
+    proposal, said = proposed(tmp_path, **fixed, tau=CLOCK[mixed])
+    assert proposal["order"] is None
+    assert "Perhaps 'tau', which grows evenly if sorted?" in said
+
+
 def test_a_temperature_is_no_time(tmp_path: Path) -> None:
     proposal, _ = proposed(tmp_path, run=RUN, T_s=20 + NOISE[3], action=NOISE[2])
     assert (proposal["order"], proposal["observation"]) == (None, ["speed", "T_s"])
@@ -85,10 +94,10 @@ def test_what_may_be_no_reason_is_left_to_a_person(tmp_path: Path) -> None:
     proposal, said = proposed(tmp_path, **fixed, end_reason=other)
     assert (proposal["terminated"], proposal["truncated"]["is"]) == (None, ["time_limit"])
     assert "Add those of 'left the lab' that end episodes." in said
-    every = np.repeat(WHY[STEP == LENGTH - 1], LENGTH)
-    proposal, said = proposed(tmp_path, **fixed, end_reason=every)
-    assert proposal["terminated"] is None
-    assert "'end_reason' (it says why episodes ended on other rows than their last; clear those)" in said
+    for elsewhere in (np.repeat(WHY[STEP == LENGTH - 1], LENGTH), np.roll(WHY, -1)):
+        proposal, said = proposed(tmp_path, **fixed, end_reason=elsewhere)
+        assert proposal["terminated"] is None
+        assert "'end_reason' (it says why episodes ended on other rows than their last; clear those)" in said
     proposal, _ = proposed(tmp_path, **fixed, comment=WHY)
     assert proposal["terminated"] is None, "by no name"
     proposal, _ = proposed(tmp_path, **fixed, end_reason=WHY, terminated=WHY == "fell")

@@ -93,12 +93,12 @@ def even(values: pl.Series, label: pl.Series | None) -> bool:
 
 
 def paced(values: pl.Series, label: pl.Series) -> bool:
-    """Whether values grow within each label by nearly the same amount, as a clock does, and begin anew."""
-    steps = _steps(values, label)
-    if not len(steps) or not restarts(values, label):
-        return False
-    usual = float(steps.median() or 0)  # pyright: ignore[reportArgumentType]
-    return float(((steps - usual).abs() <= PACE * usual).mean() or 0) >= PACED  # pyright: ignore
+    """Whether values, put in order, grow within each label by nearly one amount, as a clock's do."""
+    frame = pl.DataFrame({"label": label, "value": values}).sort("label", "value")
+    steps = _steps(frame["value"], frame["label"])
+    usual = float(steps.median() or 0) if len(steps) else 0.0  # pyright: ignore[reportArgumentType]
+    near = (steps - usual).abs() <= PACE * usual
+    return usual > 0 and int(near.sum()) >= PACED * len(steps)
 
 
 def _equal(steps: pl.Series) -> bool:

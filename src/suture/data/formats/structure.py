@@ -72,8 +72,9 @@ def find_order(draft: Draft) -> None:
     label = draft.label
     moments = {n: found for n in draft.free() if (found := evidence.moments(draft.head[n])) is not None}
     disorder = {name: evidence.disorder(values, label) for name, values in moments.items()}
-    for name in (n for n in moments if disorder[n] > 1 and roles.may_be_temperature(n)):
-        draft.meaning[name] = None
+    for name in (n for n, found in disorder.items() if found > 1 and roles.may_be_temperature(n)):
+        if label is None or not evidence.paced(moments[name], label):
+            draft.meaning[name] = None
     named = {n: (disorder[n], 0) for n in moments if draft.meaning[n] == "order"}
     told = [n for n in moments if roles.hints(n, "order") or n not in draft.numbers]
     hinted = {n: (0, 1) for n in told if disorder[n] == 0}
@@ -88,8 +89,9 @@ def find_order(draft: Draft) -> None:
         return
     if label is None:
         return
-    free = [n for n in draft.free_numbers() if disorder[n] == 0 and not draft.numbers[n].null_count()]
-    growing = [n for n in free if draft.is_whole(n) or evidence.paced(draft.numbers[n], label)]
+    free = {n: draft.numbers[n] for n in draft.free_numbers() if not draft.numbers[n].null_count()}
+    clocks = [n for n, values in free.items() if disorder[n] in (0, 2) and evidence.paced(values, label)]
+    growing = [n for n in free if disorder[n] == 0 and (draft.is_whole(n) or _restarts(draft, n, clocks))]
     if growing:
         chosen = max(growing, key=lambda name: evidence.even(draft.numbers[name], label))
         draft.use(chosen, "order")
@@ -97,7 +99,12 @@ def find_order(draft: Draft) -> None:
         return
     for name in named:
         draft.note(_repeats(name, label.name))
-    draft.note("No column gives the order of steps: rows are taken as they stand in the file.")
+    perhaps = f" Perhaps {' or '.join(map(repr, clocks))}, which grows evenly if sorted?" if clocks else ""
+    draft.note(f"No column gives the order of steps: rows are taken as they stand in the file.{perhaps}")
+
+
+def _restarts(draft: Draft, name: str, clocks: list[str]) -> bool:
+    return name in clocks and draft.label is not None and evidence.restarts(draft.numbers[name], draft.label)
 
 
 def _is_time(draft: Draft, name: str) -> bool:
@@ -199,7 +206,8 @@ def _order_between_flags(draft: Draft) -> None:
             draft.use(name, "order")
             return
     for name in draft.free_numbers():
-        if not draft.numbers[name].null_count() and evidence.paced(draft.numbers[name], between):
+        values = draft.numbers[name]
+        if not values.null_count() and evidence.restarts(values, between) and evidence.paced(values, between):
             draft.use(name, "order")
             draft.note(f"{name!r} was guessed to be the order: it grows evenly between the ends of episodes.")
             return

@@ -7,7 +7,7 @@ Files are made on the fly, in a temporary folder: 17 observations, 6 actions, ep
 own library reading the same file into arrays with no check at all: what a reader can reach at best.
 
 The second table reads one large CSV in a process of its own and states the most memory that process held; the
-benchmark fails where it leaves the bound (`--bytes-per-row`).
+benchmark fails where it leaves the bound (`--bytes-per-row`, and 100 MB for libraries and buffers).
 """
 
 import dataclasses
@@ -35,6 +35,8 @@ from suture.errors import SchemaNeeded
 
 OBSERVATIONS, ACTIONS, LENGTH = 17, 6, 1000
 NARROW_OBSERVATIONS, NARROW_ACTIONS = 4, 1
+LIBRARIES = 100e6
+"""Bytes that the reader's libraries and buffers hold, however long the file."""
 Columns = dict[str, np.ndarray[Any, Any]]
 
 
@@ -47,7 +49,7 @@ class Ingest(Options):
     csv_rows: int = 10_000_000
     """Rows of the large CSV (4 observations, 1 action); at most 500,000 with --quick."""
     bytes_per_row: float = 200.0
-    """Memory bound of the large CSV, above what an idle process holds."""
+    """Memory bound of the large CSV, beside LIBRARIES and above what an idle process holds."""
 
 
 def columns_of(rows: int, observations: int = OBSERVATIONS, actions: int = ACTIONS, seed: int = 0) -> Columns:
@@ -246,7 +248,7 @@ def measure_large_csv(rows: int, bytes_per_row: float, folder: Path) -> Row:
     found = json.loads(child.stdout.splitlines()[-1])
     if found["rows"] != rows:
         raise SystemExit(f"The large CSV has {rows:,} rows, and {found['rows']:,} were read.")
-    used = found["bytes"] / rows
+    used = max(0.0, found["bytes"] - LIBRARIES) / rows
     return Row(
         method=f"csv, {rows:,} rows",
         ours=rows / found["seconds"],

@@ -39,7 +39,7 @@ HAND, ACTION = 3, 8
 class Settings(Options):
     """Grasping from pictures, from a log alone."""
 
-    episodes: int = 10_000
+    episodes: int = 12_000
     """Of the log; 160 with --quick."""
     pixels: int = 48
     """Width of a picture; 24 with --quick."""
@@ -63,14 +63,14 @@ class Settings(Options):
         return {
             "qt_opt": suture.QTOpt(
                 loss="cross_entropy", choices=3, no_choice=True, critics=CRITICS, hidden=HIDDEN,
-                batch_size=BATCH, critic_learning_rate=5e-4, target_rate=0.01, lag=100,
+                batch_size=BATCH, critic_learning_rate=8e-4, target_rate=0.01, lag=100,
             ),
             "bc": suture.BC(hidden=HIDDEN, batch_size=BATCH),
         }  # fmt: skip
 
 
-HIDDEN, BATCH, CRITICS = (128, 128), 64, 2
-MIX = {"scripted": 0.5, "epsilon": 0.35, "random": 0.15}
+HIDDEN, BATCH, CRITICS = (128, 128), 64, 1
+MIX = {"scripted": 1.0}
 """Who makes the log."""
 
 

@@ -187,7 +187,8 @@ def test_a_share_of_the_actions_is_random_where_the_habit_says_so(scene: Scene) 
     np.testing.assert_array_equal(exact, [exact[0]] * 300)
     assert np.mean([not np.array_equal(one, exact[0]) for one in mixed]) == pytest.approx(0.3, abs=0.08)
     tries = np.stack([random_action(np.random.default_rng(seed)) for seed in range(1000)])
-    assert np.mean(tries[:, 7] > 0) == pytest.approx(0.03, abs=0.02), "few terminate"
+    assert (tries[:, 5:] > 0).mean(axis=0) == pytest.approx([0.2] * 3, abs=0.04), "each choice is shown"
+    assert (tries[:, 5:] > 0).sum(axis=1).max() == 1
     assert np.abs(tries[:, :3].mean(axis=0)).max() < 0.1
 
 

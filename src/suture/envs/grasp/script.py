@@ -51,7 +51,7 @@ EXACT = Habit()
 def _scripted(generator: np.random.Generator) -> Habit:
     worse = float(generator.random())
     return Habit(
-        aim=0.008 + 0.022 * worse, turn=0.1 + 0.5 * worse, action=0.05 + 0.15 * worse, random=0.05, retry=0.3
+        aim=0.005 + 0.022 * worse, turn=0.1 + 0.5 * worse, action=0.05 + 0.15 * worse, random=0.08, retry=0.3
     )
 
 
@@ -189,8 +189,11 @@ def _write(move: Array, *, turn: float = 0.0, grip: int = 0, last: bool = False)
 
 
 def random_action(generator: np.random.Generator) -> Array:
-    """An action (8,) float32 to anywhere; three in ten grip or let go, three in a hundred terminate."""
+    """An action (8,) float32 to anywhere; of ten, two open, two close and two terminate.
+
+    A search asks what each choice is worth everywhere, and of an open hand a script shows one alone.
+    """
     move, turn = generator.uniform(-1.0, 1.0, 3), float(generator.uniform(-REACH.turn, REACH.turn))
-    grip = int(generator.choice([-1, 0, 1], p=[0.15, 0.7, 0.15]))
-    action = gripper.write(move * REACH.displacement, turn, grip, REACH, last=generator.random() < 0.03)
+    grip, last = [(0, False), (0, False), (-1, False), (1, False), (0, True)][int(generator.integers(5))]
+    action = gripper.write(move * REACH.displacement, turn, grip, REACH, last=last)
     return action.astype(np.float32)

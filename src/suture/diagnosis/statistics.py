@@ -8,6 +8,7 @@ import numpy as np
 
 from suture import spaces
 from suture.data.dataset import Dataset
+from suture.data.findings import many
 from suture.diagnosis import behaviour, dynamics, returns, support
 from suture.diagnosis.cells import Cells, cells_of, numbers_of
 from suture.diagnosis.clusters import scaled
@@ -70,7 +71,7 @@ class Shape:
     @property
     def recorded(self) -> str:
         """'4,000 transitions in 1 episode'."""
-        return f"{self.transitions:,} transitions in {self.episodes:,} episode{'s'[: self.episodes != 1]}"
+        return f"{many(self.transitions, 'transition')} in {many(self.episodes, 'episode')}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

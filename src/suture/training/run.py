@@ -226,7 +226,9 @@ class Run:
     def logged_return(self) -> float | None:
         """The mean return of the log's episodes, where it was kept and there were rewards."""
         path = self.path / "inspection.json"
-        return (manifest.read_json(path).get("returns") or {}).get("mean") if path.is_file() else None
+        if not path.is_file():
+            return None
+        return (manifest.object_of(manifest.read_json(path), str(path)).get("returns") or {}).get("mean")
 
     @property
     def steps(self) -> list[int]:

@@ -145,18 +145,25 @@ class _Estimator:
             "needed: what the others lead to is not in the log. Train nearer to the log (a larger bc or "
             "conservative weight), or try the policy with care and log what happens."
         )
+        return self._unsaid(member, supported, checked, (), [reason])
+
+    def _unsaid(
+        self,
+        member: int,
+        supported: float,
+        checked: float | None,
+        fits: tuple[float, ...],
+        reasons: list[str],
+    ) -> Estimate:
+        """What is known beside the value."""
         return Estimate(
             member=member, discount=self.discount, value=None, standard_error=None, interval=None,
-            fits=(), supported=supported, earned=self.earned, checked=checked, refused=(reason,),
+            fits=fits, supported=supported, earned=self.earned, checked=checked, refused=tuple(reasons),
         )  # fmt: skip
 
     def _one(self, member: int, supported: float, checked: float | None, before: int) -> Estimate:
         fits = self._fits(self.run, member, resamples=self.method.resamples, before=before)
-        told = Estimate(
-            member=member, discount=self.discount, value=None, standard_error=None, interval=None,
-            fits=fits.values, supported=supported, earned=self.earned, checked=checked,
-            refused=tuple(self._reasons(fits, checked)),
-        )  # fmt: skip
+        told = self._unsaid(member, supported, checked, fits.values, self._reasons(fits, checked))
         if told.refused:
             return told
         error = float(np.std(fits.values, ddof=1))

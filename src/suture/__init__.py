@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from suture.algorithms.ifql import IFQL
     from suture.algorithms.iql import IQL
     from suture.algorithms.presets import preset
-    from suture.algorithms.qlearning import DQN, QTOpt
+    from suture.algorithms.qlearning import DQN
+    from suture.algorithms.qt_opt import QTOpt
     from suture.algorithms.rebrac import ReBRAC
     from suture.algorithms.sac import SAC
     from suture.algorithms.td3 import TD3
@@ -109,7 +110,8 @@ _HOMES = {
     "algorithms.fql": ("FQL",),
     "algorithms.ifql": ("IFQL",),
     "algorithms.iql": ("IQL",),
-    "algorithms.qlearning": ("DQN", "QTOpt"),
+    "algorithms.qlearning": ("DQN",),
+    "algorithms.qt_opt": ("QTOpt",),
     "algorithms.awac": ("AWAC",),
     "algorithms.awr": ("AWR",),
     "algorithms.crr": ("CRR",),

@@ -30,13 +30,13 @@ def test_at_the_ends_of_an_interval_the_share_is_1_96_deviations_away(successes:
 
 
 def test_a_row_says_what_was_played_and_from_how_much() -> None:
-    settings = grasp.Settings(episodes=500)
-    row = grasp.row_of(
-        "offline", "qt_opt", [True, False, True, True], settings, objects="train", updates=5_000
-    )
-    assert (row.ours, row.details["success"], row.details["episodes"]) == (0.75, 0.75, 4)
-    assert (row.details["offline_episodes"], row.details["online_episodes"]) == (500, 0)
-    assert grasp.brief(row).details == {"updates": "5,000", "objects": "train", "interval": "0.301 to 0.954"}
+    success, others = [True, False, True, True], [True, False]
+    row = grasp.row_of("offline", 3, success, others, [(500, 0.25), (1_000, 0.75)], offline=500, online=0)
+    told = row.details
+    assert (row.ours, told["success"], told["episodes"], told["logged_shapes"]) == (0.75, 0.75, 4, 0.5)
+    assert (told["averaged"], told["updates"], told["curve"]) == (0.5, 1_000, [[500, 0.25], [1_000, 0.75]])
+    assert (told["offline_episodes"], told["online_episodes"]) == (500, 0)
+    assert grasp.brief(row).details["interval"] == "0.301 to 0.954"
 
 
 def test_an_update_costs_what_is_counted_by_hand() -> None:
@@ -51,8 +51,7 @@ def test_an_update_costs_what_is_counted_by_hand() -> None:
 def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) -> None:
     text = (root / "docs" / "grasping.md").read_text()
     command = " ".join(text.split("suture train qt_opt")[1].split("suture evaluate")[0].split()) + " "
-    settings, usual = grasp.Settings(), suture.QTOpt()
-    ours = settings.methods["qt_opt"]
+    settings, ours, usual = grasp.Settings(), grasp.OFFLINE, suture.QTOpt()
     for field in dataclasses.fields(ours):
         value, option = getattr(ours, field.name), f"--{field.name.replace('_', '-')}"
         if value != getattr(usual, field.name):
@@ -74,7 +73,7 @@ def test_a_log_is_made_streamed_learned_from_and_what_was_learned_is_played(
     shorter = {
         "--episodes 12000": "--episodes 12 --workers 1", "--hidden 128 128": "--hidden 8 --memory-limit 1MB",
         "--batch-size 64": "--batch-size 4 --samples 8 --elites 2 --iterations 1",
-        "--steps 20000": "--steps 2",
+        "--steps 14000": "--steps 2",
         "--episodes 700": "--episodes 2 --json",
     }  # fmt: skip
     for line in script.splitlines():

@@ -14,7 +14,7 @@ pytest.importorskip("mujoco", reason="mujoco is an extra")
 pytest.importorskip("array_record", reason="array-record is an extra")
 pytest.importorskip("grain", reason="grain is an extra")
 
-from suture.algorithms.qlearning import QTOpt
+from suture.algorithms.qt_opt import QTOpt
 from suture.data.load import load
 from suture.envs import gripper
 from suture.envs.grasp import log as grasp_log

@@ -7,7 +7,8 @@ import numpy as np
 from making.sets import dataset_of
 
 from suture import spaces
-from suture.algorithms.qlearning import DQN, QTOpt
+from suture.algorithms.qlearning import DQN
+from suture.algorithms.qt_opt import QTOpt
 from suture.data.build import build
 from suture.data.dataset import Dataset
 from suture.data.log import Reading

@@ -12,7 +12,8 @@ from making.point import CORRIDOR, POINT, STEPS, Point, corridor_log, point_log
 from making.tuned import Nudge, NudgeState
 
 from suture.algorithms.base import Algorithm
-from suture.algorithms.qlearning import DQN, QTOpt
+from suture.algorithms.qlearning import DQN
+from suture.algorithms.qt_opt import QTOpt
 from suture.data.dataset import Dataset
 from suture.data.normalise import Normaliser
 from suture.data.split import TrainPart, split

@@ -15,7 +15,8 @@ from making.parity import STILL, Plain, agree, agree_with_differences
 from making.sets import dataset_of
 
 from suture.algorithms.base import Batch, Spec, Trainable
-from suture.algorithms.qlearning import DQN, QTOpt
+from suture.algorithms.qlearning import DQN
+from suture.algorithms.qt_opt import QTOpt
 from suture.envs.tabular import canonical, evaluate
 from suture.errors import ConfigError, RefusedInput
 from suture.keys import key_for
@@ -295,3 +296,22 @@ def test_qt_opt_refuses_a_log_whose_choices_are_none() -> None:
         QTOpt(choices=2, no_choice=True).require(data)
     with pytest.raises(RefusedInput, match="at least 4 numbers"):
         QTOpt(choices=4).require(data)
+
+
+def test_the_critics_step_size_falls_along_a_cosine() -> None:
+    """The second of four steps is cos^2(pi / 8) of that with a constant rate, and a fifth would be none."""
+    batch = bandit([1.0])
+
+    def moves(schedule: Any) -> list[float]:
+        algorithm = DQN(**TABLES, loss="squared", critic_schedule=schedule)
+        state = algorithm.init(dataclasses.replace(ONE, steps=4), key_for(0, "init"))
+        told = [0.0]
+        for step in range(5):
+            state, _ = algorithm.update(state, batch, key_for(step, "step"))
+            told.append(float(state.critic.net.values(jnp.array([0]))[0, 0, 0]))
+        return np.diff(told[1:]).tolist()
+
+    falling, constant = moves("cosine"), moves("constant")
+    assert falling[0] == pytest.approx(constant[0] * np.cos(np.pi / 8) ** 2, rel=1e-3)
+    assert falling[-1] == pytest.approx(0.0, abs=1e-9)
+    assert constant[-1] > 1e-5

@@ -80,13 +80,12 @@ class CriticBased(Algorithm[S]):
             return Batch(**columns)
         reach = columns["reach"][:, 0]
         known = (jnp.arange(self.span) < reach[:, None]).astype(jnp.float32)
-        last = (known.sum(-1) - 1).astype(jnp.int32)
-        rows = jnp.arange(len(last))
+        rows, last = jnp.arange(len(reach)), (known.sum(-1) - 1).astype(jnp.int32)
         reward, factors = n_step_return(columns["reward"][:, : self.span], known, self.discount)
         action = columns["action"][:, : self.chunk]
         ahead = {"next_observation", "next_action", "next_action_known"} & columns.keys()
         return Batch(
-            **{name: jax.tree.map(lambda column: column[:, 0], columns[name]) for name in ("observation",)},
+            observation=jax.tree.map(lambda column: column[:, 0], columns["observation"]),
             **{name: jax.tree.map(lambda column: column[rows, last], columns[name]) for name in ahead},
             action=action[:, 0] if self.chunk == 1 else action.reshape(len(last), -1),
             reward=reward,
@@ -124,6 +123,7 @@ class CriticBased(Algorithm[S]):
         target: Float[Array, " batch"],
         ask: Callable[[C], Asked] | None = None,
         regression: Callable[[Array, Array], Array] = lambda q, target: squared_loss(target - q),
+        optimiser: optax.GradientTransformation | None = None,
     ) -> tuple[Trainable[C], Metrics]:
         """One step of every critic towards a target, the losses summed over the ensemble.
 
@@ -139,7 +139,7 @@ class CriticBased(Algorithm[S]):
             metrics = scalars(critic_loss=value, critic_mean=q.mean(), value_max_abs=jnp.abs(target).max())
             return value + added, metrics | more
 
-        return critic.descend(loss, self.critic_optimiser())
+        return critic.descend(loss, optimiser or self.critic_optimiser())
 
 
 def value_limit(spec: Spec, discount: float) -> float | None:

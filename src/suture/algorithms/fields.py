@@ -3,6 +3,7 @@
 from typing import Any
 
 from suture.config import OWN, bounded
+from suture.nets.optimiser import Schedule
 
 SAC, TD3 = "Haarnoja et al. 2018 (arXiv:1812.05905)", "Fujimoto et al. 2018 (arXiv:1802.09477)"
 IQL, BALL = "Kostrikov et al. 2021 (arXiv:2110.06169)", "Ball et al. 2023 (arXiv:2302.02948)"
@@ -17,9 +18,8 @@ def discount(default: float = 0.99, *, traced: bool = True, source: str = SAC) -
 
 def target_rate(default: float = 0.005) -> Any:
     """The rate at which target networks follow."""
-    return bounded(
-        default, above=0.0, at_most=1.0, unit="per update", source=SAC, help="Polyak rate of target critics"
-    )
+    said = "Polyak rate of target critics"
+    return bounded(default, above=0.0, at_most=1.0, unit="per update", source=SAC, help=said)
 
 
 def learning_rate(of: str, default: float = 3e-4, source: str = SAC) -> Any:
@@ -27,11 +27,15 @@ def learning_rate(of: str, default: float = 3e-4, source: str = SAC) -> Any:
     return bounded(default, above=0.0, source=source, help=f"Adam step size of {of}")
 
 
+def schedule(default: Schedule, of: str, source: str) -> Any:
+    """What becomes of a step size."""
+    return bounded(default, source=source, help=f"{of} step size falls to 0 over the run, or stays")
+
+
 def head(source: str = IQL) -> Any:
     """The distribution of continuous actions."""
-    return bounded(
-        "gaussian", source=source, help="distribution of continuous actions; choices are categorical"
-    )
+    said = "distribution of continuous actions; choices are categorical"
+    return bounded("gaussian", source=source, help=said)
 
 
 def hidden(source: str = SAC, default: tuple[int, ...] = (256, 256), of: str = "the hidden layers") -> Any:
@@ -41,9 +45,8 @@ def hidden(source: str = SAC, default: tuple[int, ...] = (256, 256), of: str = "
 
 def critics(source: str = TD3, default: int = 2) -> Any:
     """The size of the critic ensemble."""
-    return bounded(
-        default, at_least=1, unit="critics", source=source, help="size of the ensemble, whose minimum is used"
-    )
+    said = "size of the ensemble, whose minimum is used"
+    return bounded(default, at_least=1, unit="critics", source=source, help=said)
 
 
 def success_value() -> Any:
@@ -120,16 +123,14 @@ def pessimism(source: str = "") -> Any:
 
 def target_samples(source: str = "") -> Any:
     """How many actions a target chooses from."""
-    return bounded(
-        10, at_least=1, unit="actions", source=source, help="at the next observation; the best one counts"
-    )
+    said = "at the next observation; the best one counts"
+    return bounded(10, at_least=1, unit="actions", source=source, help=said)
 
 
 def act_samples(source: str = "") -> Any:
     """How many actions the policy chooses from when it acts."""
-    return bounded(
-        100, at_least=1, unit="actions", source=source, help="of which the first critic's best is played"
-    )
+    said = "of which the first critic's best is played"
+    return bounded(100, at_least=1, unit="actions", source=source, help=said)
 
 
 def latent(source: str = "") -> Any:

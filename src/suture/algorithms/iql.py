@@ -21,7 +21,7 @@ from suture.config import OWN, bounded
 from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.critics import Critic, Value
-from suture.nets.optimiser import adam
+from suture.nets.optimiser import Schedule, adam, cosine
 from suture.nets.policies import Head, Policy, policy_for, with_std
 from suture.nets.search import GreedyInSupport
 from suture.objectives.ascent import scaled_ascent
@@ -72,9 +72,7 @@ class IQL(ImplicitValues[IQLState]):
         help="greedy: the least that a choice is taken",
     )
     actor_learning_rate: float = fields.learning_rate("the policy", source=PAPER)
-    actor_schedule: Literal["cosine", "constant"] = bounded(
-        "cosine", source=PAPER, help="the policy's step size falls to 0 over the run, or stays"
-    )
+    actor_schedule: Schedule = fields.schedule("cosine", "the policy's", PAPER)
     head: Head = fields.head(source=PAPER)
     dropout: float = fields.dropout(source=PAPER)
 
@@ -85,12 +83,11 @@ class IQL(ImplicitValues[IQLState]):
         key_value, key_critic, key_actor = jax.random.split(key, 3)
         values, action = self.init_values(spec, (key_value, key_critic)), self.decision_space(spec)
         policy = policy_for(spec.observation, action, self.head, self.hidden, key_actor, dropout=self.dropout)
-        actor = Trainable.of(policy, self._actor_optimiser(spec.steps))
-        return IQLState(*values, actor, spec.steps if self.actor_schedule == "cosine" else 0)
+        steps = spec.steps if self.actor_schedule == "cosine" else 0
+        return IQLState(*values, Trainable.of(policy, self._actor_optimiser(steps)), steps)
 
     def _actor_optimiser(self, steps: int) -> optax.GradientTransformation:
-        cosine = optax.cosine_decay_schedule(1.0, steps) if self.actor_schedule == "cosine" else None
-        return adam(self.actor_learning_rate, cosine)
+        return adam(self.actor_learning_rate, cosine(steps))
 
     def update(self, state: IQLState, batch: Batch, key: Key) -> tuple[IQLState, Metrics]:
         before = Values(state.value, state.critic, state.target_critic)

@@ -1,7 +1,7 @@
-"""Q-learning with two searches for the best action: all choices (DQN), or the cross-entropy method (QT-Opt).
+"""Q-learning by a search for the best action, and DQN, whose search asks for every choice.
 
-Nothing keeps either near the log: offline they over-estimate what the log does not show, unless it is broad
-(the replay of an online agent for DQN; scripted data with many failures for QT-Opt).
+Nothing keeps it near the log: offline it over-estimates what the log does not show, unless that is broad,
+such as the replay of an online agent.
 """
 
 import abc
@@ -11,20 +11,20 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Int
 
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
 from suture.algorithms.critic_based import CriticBased
 from suture.config import bounded
-from suture.data.actions import require_one_choice
-from suture.data.dataset import Dataset
 from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.critics import Critic, SigmoidCritic, critic_for
+from suture.nets.optimiser import Schedule, adam, cosine
 from suture.nets.policies import Policy
-from suture.nets.search import GreedyPolicy, Maximiser, SearchPolicy, value_of
-from suture.objectives.maximise import Choice, CrossEntropy, Enumerate, Interval
+from suture.nets.search import GreedyPolicy, Maximiser, value_of
+from suture.objectives.maximise import Enumerate
 from suture.objectives.regressions import REGRESSIONS, Regression
 from suture.objectives.returns import one_step_target
 
@@ -32,11 +32,15 @@ QT_OPT = "Kalashnikov et al. 2018 (arXiv:1806.10293)"
 
 
 class QState(eqx.Module):
-    """The critics, their targets (an average of them, and perhaps an old copy of it), the updates so far."""
+    """The critics, their targets (an average of them, and perhaps an old copy of it), the updates so far.
+
+    steps: the length of the critics' schedule (0: constant).
+    """
 
     critic: Trainable[Critic]
     targets: tuple[Critic, ...]
     updates: Int[Array, ""]
+    steps: int = eqx.field(static=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +51,7 @@ class QLearning(CriticBased[QState]):
     loss: Regression = fields.regression("squared")
     double: bool = fields.double(False)
     targets: Literal["one", "two_lagged"] = fields.targets("one")
+    critic_schedule: Schedule = fields.schedule("constant", "the critics'", QT_OPT)
     lag: int = bounded(200, at_least=1, unit="updates", source=QT_OPT, help="time between such copies")
 
     @abc.abstractmethod
@@ -63,7 +68,12 @@ class QLearning(CriticBased[QState]):
         action, norm = self.decision_space(spec), self.layer_norm
         critic = critic_for(spec.observation, action, self.hidden, self.critics, key, layer_norm=norm)
         targets = (critic,) if self.targets == "one" else (critic, critic)
-        return QState(Trainable.of(critic, self.critic_optimiser()), targets, jnp.zeros((), jnp.int32))
+        steps = spec.steps if self.critic_schedule == "cosine" else 0
+        optimiser = self._optimiser(steps)
+        return QState(Trainable.of(critic, optimiser), targets, jnp.zeros((), jnp.int32), steps)
+
+    def _optimiser(self, steps: int) -> optax.GradientTransformation:
+        return adam(self.critic_learning_rate, cosine(steps))
 
     def answers(self, critic: Critic) -> Critic:
         """The values that a network stands for."""
@@ -84,13 +94,17 @@ class QLearning(CriticBased[QState]):
         target = one_step_target(batch.reward, self.discount * batch.discount, next_value)
         if self.loss == "cross_entropy":
             target = jnp.clip(target, 0.0, 1.0)
-        critic, metrics = self.fit_critic(state.critic, batch, target, regression=REGRESSIONS[self.loss])
+        critic, metrics = self.fit_critic(
+            state.critic, batch, target, regression=REGRESSIONS[self.loss],
+            optimiser=self._optimiser(state.steps),
+        )  # fmt: skip
         updates = state.updates + 1
         average, *old = state.targets
         average = follow(average, critic.net, self.target_rate)
         now = updates % self.lag == 0
         old = [jax.tree.map(lambda new, kept: jnp.where(now, new, kept), average, copy) for copy in old]
-        return QState(critic, (average, *old), updates), metrics | scalars(value_mean=next_value.mean())
+        more = scalars(value_mean=next_value.mean())
+        return QState(critic, (average, *old), updates, state.steps), metrics | more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,42 +122,3 @@ class DQN(QLearning):
 
     def policy(self, state: QState) -> Policy:
         return GreedyPolicy(state.critic.net, self.spread)
-
-
-@dataclasses.dataclass(frozen=True)
-class QTOpt(QLearning):
-    """QT-Opt: Q-learning whose continuous actions the cross-entropy method finds, in training and acting."""
-
-    name: ClassVar[str] = "qt_opt"
-    actions: ClassVar[frozenset[str]] = frozenset({"continuous"})
-
-    discount: float = fields.discount(0.9, source=QT_OPT)
-    targets: Literal["one", "two_lagged"] = fields.targets("two_lagged")
-    samples: int = bounded(64, at_least=1, unit="actions", source=QT_OPT, help="in one iteration")
-    elites: int = bounded(6, at_least=1, unit="actions", source=QT_OPT, help="around which it goes on")
-    iterations: int = bounded(2, at_least=1, unit="iterations", source=QT_OPT, help="of the search")
-    choices: int = bounded(
-        0, at_least=0, unit="dimensions", source=QT_OPT,
-        help="the last dimensions of an action are one choice: one is high and the others are low",
-    )  # fmt: skip
-    no_choice: bool = bounded(False, source=QT_OPT, help="with choices: all of them may be low as well")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.elites > self.samples or (self.choices and self.chunk > 1):
-            raise ConfigError(f"QTOpt needs elites <= samples, and no choices in chunks; found {self}.")
-
-    def require(self, dataset: Dataset) -> None:
-        super().require(dataset)
-        if self.choices:
-            none = self.no_choice
-            require_one_choice(dataset.action, dataset.action_space, self.choices, "choices", none=none)
-
-    def maximiser(self, critic: Critic) -> Maximiser:
-        choice = (Choice(self.choices, none=self.no_choice),) if self.choices else ()
-        blocks = (Interval(critic.action_size - self.choices), *choice)
-        return CrossEntropy(blocks, self.samples, self.elites, self.iterations)
-
-    def policy(self, state: QState) -> Policy:
-        critic = self.answers(state.targets[0])
-        return SearchPolicy(critic, self.maximiser(critic), self.spread)

@@ -15,7 +15,8 @@ from suture.algorithms.edac import EDAC, SACN
 from suture.algorithms.fql import FQL
 from suture.algorithms.ifql import IFQL
 from suture.algorithms.iql import IQL
-from suture.algorithms.qlearning import DQN, QTOpt
+from suture.algorithms.qlearning import DQN
+from suture.algorithms.qt_opt import QTOpt
 from suture.algorithms.rebrac import ReBRAC
 from suture.algorithms.sac import SAC
 from suture.algorithms.td3 import TD3

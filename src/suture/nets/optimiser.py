@@ -4,13 +4,14 @@ Optimisers take a fifth of an update of small networks on a CPU, most of it in d
 `adam` to rounding (a test holds it to that), and like it an `optax.GradientTransformation`.
 """
 
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+Schedule: TypeAlias = Literal["cosine", "constant"]
 DECAY_MEAN, DECAY_SQUARE, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -40,6 +41,11 @@ def adam(
         return steps, optax.ScaleByAdamState(jnp.asarray(count), mean, square)
 
     return optax.GradientTransformation(init, update)
+
+
+def cosine(steps: int) -> optax.Schedule | None:
+    """A factor that falls from 1 to 0 along half a cosine over `steps` updates; None, a constant, for 0."""
+    return optax.cosine_decay_schedule(1.0, steps) if steps else None
 
 
 def _decay(average: Any, new: Any, decay: float) -> Any:

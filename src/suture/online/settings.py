@@ -121,7 +121,10 @@ PRESETS = {
         methods=("iql",), fields={"actor_schedule": "constant"}, online={"pooled": True}, source=IQL
     ),
     "cal_ql": Preset(methods=("cal_ql",), online=HALF, source=CAL_QL),
-    "qt_opt": Preset(methods=("qt_opt",), online={"random_actions": 0.1}, source=QT_OPT),
+    "qt_opt": Preset(
+        methods=("qt_opt",), fields={"critic_schedule": "constant"}, online={"random_actions": 0.1},
+        source=QT_OPT,
+    ),
     "rlpd": Preset(
         methods=("sac", "sac_n"), fields={"layer_norm": True, "critics": 10},
         online={**HALF, "updates_per_step": 20.0}, source=RLPD,

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import jax
 
 Key: TypeAlias = jax.Array
-Purpose: TypeAlias = Literal["init", "batch", "update", "act", "environment", "bootstrap"]
+Purpose: TypeAlias = Literal["init", "batch", "update", "act", "environment", "bootstrap", "crop"]
 
 
 def key_for(seed: int | jax.Array, purpose: Purpose, step: int | jax.Array = 0) -> Key:

@@ -7,6 +7,8 @@ from suture.algorithms.base import Algorithm
 from suture.data.dataset import Dataset
 from suture.data.findings import many
 from suture.errors import ConfigError
+from suture.spaces import Space
+from suture.training.crop import smallest_side
 from suture.training.settings import Settings
 from suture.training.sweep import Sweep
 
@@ -35,14 +37,25 @@ def require_kinds(algorithm: object, data: object) -> None:
         )
 
 
-def require_rewards_used(algorithm: Algorithm[Any], settings: Settings) -> None:
-    """Refuse settings of rewards for a method that does not learn from them."""
+def require_used(algorithm: Algorithm[Any], settings: Settings, observation: Space) -> None:
+    """Refuse settings of rewards for a method that does not learn from them, and of images without any."""
     for name, does in (("count_penalty", "lowers them"), ("balance", "chooses rows by them")):
         if getattr(settings, name) and not algorithm.needs & {"reward", "return_to_go"}:
             raise ConfigError(
                 f"{algorithm.name} does not learn from rewards, and {name} {does}. Leave out "
                 f"--{name.replace('_', '-')}, or choose a method that does (such as iql)."
             )
+    crop, side = settings.random_crop, smallest_side(observation)
+    if crop and side is None:
+        raise ConfigError(
+            f"random_crop = {crop} moves images, and no part of the observation is one (bytes of height, "
+            f"width and channels): found {observation}. Leave out --random-crop."
+        )
+    if crop and side is not None and 2 * crop >= side:
+        raise ConfigError(
+            f"random_crop = {crop} moves images by up to {crop} pixels, which is half or more of the {side} "
+            "that the smallest one has. Give --random-crop fewer (4 is usual)."
+        )
 
 
 def _said(thing: object) -> str:

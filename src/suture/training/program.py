@@ -18,6 +18,7 @@ from suture.algorithms.base import Algorithm, Metrics, Spec
 from suture.data.stage import Growth, Rows
 from suture.keys import key_for
 from suture.nets.encoder import has_images
+from suture.training.crop import cropped
 
 State: TypeAlias = Any
 DIVERGENCE_SLACK = 10.0
@@ -106,14 +107,15 @@ class Program:
     """Compiles and runs chunks of updates for one algorithm on one spec.
 
     eligible: rows that may be drawn.   streamed: batches come from the host, in the order of the steps,
-    instead of being sampled from rows on the device.
+    instead of being sampled from rows on the device.   crop: by how many pixels images move at random.
     """
 
     def __init__(
-        self, algorithm: Algorithm[Any], spec: Spec, eligible: int, *, streamed: bool, continue_diverged: bool
-    ):
+        self, algorithm: Algorithm[Any], spec: Spec, eligible: int, *,
+        streamed: bool, continue_diverged: bool, crop: int = 0,
+    ):  # fmt: skip
         self.algorithm, self.spec, self.eligible, self.streamed = algorithm, spec, eligible, streamed
-        self.continue_diverged = continue_diverged
+        self.continue_diverged, self.crop = continue_diverged, crop
         # Convolution gradients inside a loop are some thirty times slower on XLA's CPU backend.
         on_cpu = jax.default_backend() == "cpu"
         self.stepwise = on_cpu and has_images(spec.observation)
@@ -228,7 +230,10 @@ class Program:
                 columns = rows.draw(draws)
                 if rows.growth is not None:
                     beside[ONLINE] = jnp.mean(draws >= self.eligible)
-            state, metrics = algorithm.update(state, algorithm.batch(columns), key_for(seed, "update", now))
+            batch = algorithm.batch(columns)
+            if self.crop:
+                batch = cropped(batch, self.spec.observation, self.crop, key_for(seed, "crop", now))
+            state, metrics = algorithm.update(state, batch, key_for(seed, "update", now))
             return state, metrics | beside
 
         def body(index: Any, carry: tuple[State, Metrics, Array]) -> tuple[State, Metrics, Array]:

@@ -23,7 +23,10 @@ def require_room(recipe: Recipe, stage: Stage) -> None:
     left = memory_left()
     if DOUBT * _roughly(recipe, stage) <= left:
         return
-    program = Program(recipe.algorithm, recipe.spec, stage.eligible, streamed=False, continue_diverged=True)
+    program = Program(
+        recipe.algorithm, recipe.spec, stage.eligible, streamed=False, continue_diverged=True,
+        crop=recipe.settings.random_crop,
+    )  # fmt: skip
     some = dataclasses.replace(stage, rows=stage.rows[:1]).everything()
     needed = program.workspace(recipe.sweep.members, some)
     if needed > left:

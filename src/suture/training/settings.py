@@ -81,6 +81,11 @@ class Settings:
         1, at_least=1, unit="transitions", source=OWN,
         help="in a row that share a goal: at least the steps of a target",
     )  # fmt: skip
+    random_crop: int = bounded(
+        0, at_least=0, unit="pixels", source="Kostrikov et al. 2020 (arXiv:2004.13649)",
+        help="images that are learned from are moved at random by up to so many, each way, with their border "
+        "repeated (4 for images of 48 to 84 pixels); acting sees them as they are",
+    )  # fmt: skip
     validation: float = bounded(
         0.0, at_least=0.0, below=1.0, traced=False, unit="share of the episodes", source=OWN,
         help="kept out of training",

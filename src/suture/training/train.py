@@ -27,7 +27,7 @@ from suture.storage.lock import Lock
 from suture.training import checkpoint, device, tensorboard
 from suture.training.clone import Clone
 from suture.training.feed import Feed, Resident, Streamed
-from suture.training.given import nothing_held_out, require_kinds, require_rewards_used
+from suture.training.given import nothing_held_out, require_kinds, require_used
 from suture.training.guard import Failure
 from suture.training.loop import Hooks, Loop, Result
 from suture.training.outcome import Outcome
@@ -87,7 +87,7 @@ def train(
     parts = split(data.admit(), fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
     if settings.validation and not parts.validation.episodes:
         watch.say(nothing_held_out(data, settings.validation))
-    require_rewards_used(sweep.algorithm, settings)
+    require_used(sweep.algorithm, settings, data.observation_space)
     part = _aimed(sweep, settings, parts.train)
     sweep.algorithm.require(part.dataset)
     recipe = _recipe(sweep, settings, data, part, train_episodes=parts.train.dataset.episodes)
@@ -243,6 +243,7 @@ class Trainer:
         program = Program(
             self.recipe.algorithm, self.recipe.spec, self.stage.eligible,
             streamed=isinstance(feed, Streamed), continue_diverged=settings.on_divergence == "continue",
+            crop=settings.random_crop,
         )  # fmt: skip
         state = self._first_state(program) if state is None else state
         feed.recover(start)

@@ -156,6 +156,20 @@ def test_of_images_only_actions_and_returns_are_judged() -> None:
     assert found.regime.label == "random"
 
 
+def test_of_images_returns_are_the_scale() -> None:
+    """Half of the grasps of a narrow hand succeed: there is something to choose, and it is said."""
+    generator, data = np.random.default_rng(0), images()
+    reward = np.zeros(len(data), np.float32)
+    reward[data.episode_start[1:] - 1] = generator.random(data.episodes) < 0.5
+    narrow = (0.3 * generator.normal(size=(len(data), 1))).astype(np.float32).clip(-1, 1)
+    found = diagnose(dataclasses.replace(data, reward=reward, action=narrow))
+    assert found.regime.label == "mixed"
+    assert "Between the worst episode (0) and the best (1)" in " ".join(found.regime.reasons)
+    assert "from the same starts" not in found.recommendation[0].evidence
+    always = dataclasses.replace(data, reward=np.ones_like(reward), action=narrow)
+    assert diagnose(always).statistics.scale is None, "all earn the same: there is no scale"
+
+
 def test_a_large_log_is_sampled_by_whole_episodes_and_says_so() -> None:
     data = dataset_of((50,) * 100)
     found = diagnose(data, limit=2000)

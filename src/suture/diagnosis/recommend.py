@@ -77,6 +77,11 @@ def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
     if statistics.support is not None and not statistics.support.junction_rate:
         why = "No two actions were tried in one state: there is nothing to choose between but to imitate."
         plan = None
+    elif scale := statistics.scale:
+        why = (
+            f"The mean episode stands at {scale.achieved:.2f} between the worst and the best, and of states "
+            "seen through images nothing else is known. Imitate first."
+        )
     elif plan is None:
         why = "Nothing in this log tells good from bad: there is nothing to gain by more than imitation."
     elif plan.achieved >= NEAR:
@@ -149,7 +154,7 @@ def _baseline(statistics: Statistics) -> tuple[str, str]:
     if plan is not None and plan.deviation < UNEQUAL:
         alike = f"Episodes from one start earn alike ({plan.deviation:.2f} of the scale)"
         return "bc", f"{alike}: filtering them gains little. The baseline to beat."
-    why = "Good and bad episodes from the same starts"
+    why = "Good and bad episodes" + (" from the same starts" if plan is not None else "")
     if told is not None:
         why += f": the best tenth lies {told.decile_lift:.2f} of the range of returns above the mean"
     if (tenth := statistics.shape.episodes // 10) < FILTERED:

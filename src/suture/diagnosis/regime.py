@@ -50,19 +50,24 @@ def features_of(statistics: Statistics) -> dict[str, float]:
     def within(value: float) -> float:
         return float(np.clip(value, 0.0, 1.0))
 
-    greatest = plan.greatest if plan is not None else None
+    greatest, scale = (plan.greatest if plan is not None else None), statistics.scale
+    achieved, best, deviation = (
+        (plan.achieved, plan.best, plan.deviation) if plan is not None
+        else (0.0, 0.0, 0.0) if scale is None
+        else (scale.achieved, 1.0, scale.spread)
+    )  # fmt: skip
     return {
         "bias": 1.0,
-        "no plan": float(plan is None),
+        "no plan": float(plan is None and scale is None),
         "entropy": within(acts.entropy),
         "entropy above 0.9": within(10 * (acts.entropy - 0.9)),
         "persistence": within(3 * acts.persistence),
-        "achieved": within(plan.achieved) if plan else 0.0,
-        "best": within(plan.best) if plan else 0.0,
+        "achieved": within(achieved),
+        "best": within(best),
         "sure gain": within(plan.sure_gain) if plan else 0.0,
         "held gain": within(2 * plan.held_gain) if plan else 0.0,
         "greatest held gain": within(2 * greatest.held_gain) if greatest and greatest.share >= 0.1 else 0.0,
-        "deviation": within(2 * plan.deviation) if plan else 0.0,
+        "deviation": within(2 * deviation),
         "plan error": within(2 * plan.plan_error) if plan else 0.0,
         "reach gain": within(statistics.reach.gain) if statistics.reach else 0.0,
         "return information": within(10 * (acts.return_information or 0.0)),
@@ -119,6 +124,11 @@ def _reasons(statistics: Statistics) -> list[str]:
         )
     else:
         said.append("Seen through images: only actions, rewards and returns were judged.")
+        if scale := statistics.scale:
+            said.append(
+                f"Between the worst episode (0) and the best (1) the mean stands at {scale.achieved:.2f}; "
+                "whether by what is done, where it begins or chance is not known."
+            )
     said.append(_say_entropy(acts.entropy))
     return said
 

@@ -24,12 +24,18 @@ class Returns:
     """Of undiscounted returns; see `diagnosis.returns`.   variation: None where the mean is 0."""
 
     mean: float
+    worst: float
     best: float
     variation: float | None
     positive_variance: float
     decile_lift: float
     spread: float
     reward_sparsity: float
+
+    @property
+    def achieved(self) -> float:
+        """Where the mean lies between the worst (0) and the best (1); 1 where all are equal."""
+        return 1 - (self.best - self.mean) / (self.best - self.worst) if self.best > self.worst else 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,12 @@ class Statistics:
     stitching: Stitching | None
     reach: Reach | None
     discrete: bool
+
+    @property
+    def scale(self) -> Returns | None:
+        """The returns, where they are the only scale there is: of pictures no plan is made."""
+        told = self.returns
+        return told if self.support is None and told is not None and told.spread else None
 
     def to_json(self) -> dict[str, Any]:
         """Groups of named numbers; None for what this log cannot tell."""
@@ -175,7 +187,7 @@ def _returns(data: Dataset) -> Returns | None:
         return None
     variation = returns.variation(earned)
     return Returns(
-        mean=float(earned.mean()), best=float(earned.max()),
+        mean=float(earned.mean()), worst=float(earned.min()), best=float(earned.max()),
         variation=variation if np.isfinite(variation) else None,
         positive_variance=returns.positive_variance(earned), decile_lift=returns.decile_lift(earned),
         spread=returns.spread(earned), reward_sparsity=returns.reward_sparsity(np.asarray(reward)),

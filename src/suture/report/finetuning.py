@@ -4,8 +4,22 @@ from pathlib import Path
 from typing import Any
 
 from suture import config
+from suture.errors import SutureError
 from suture.report.figures import curves
-from suture.report.story import Figure, Listing, Section, number
+from suture.report.pictures import strip_of
+from suture.report.story import Figure, Listing, Section, Strip, number
+
+
+def played(run: Any, path: Path) -> Strip | None:
+    """The best episode that a fine-tuned policy played, where it sees pictures; else None."""
+    if run.recipe.finetuned is None or not (path / "online").is_dir():
+        return None
+    from suture.data.load import load
+
+    try:
+        return strip_of(load(path / "online", admit=False), whose="The best episode while it was fine-tuned")
+    except (SutureError, OSError):
+        return None
 
 
 def finetuning(run: Any, path: Path) -> list[Section]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from suture.report.diagnosis import MEANINGS
 from suture.report.figures import histogram
+from suture.report.pictures import strip_of
 from suture.report.story import Answer, Figure, Listing, Section, Story, audit, number, what_the_data_was
 from suture.spaces import Array
 
@@ -41,7 +42,8 @@ def log_story(data: "Dataset", source: str, diagnosis: Mapping[str, Any] | None)
         answers += _diagnosed(diagnosis)
         sections.append(_regime(diagnosis))
     sections.append(_distributions(data))
-    return Story(title=source, answers=answers, sections=sections)
+    strip = strip_of(data, whose="The best episode of the log")
+    return Story(title=source, answers=answers, sections=sections, strip=strip)
 
 
 def _diagnosed(found: Mapping[str, Any]) -> list[Answer]:

@@ -9,7 +9,7 @@ import numpy as np
 from suture.evaluation.claims import Claim
 from suture.evaluation.kept import kept
 from suture.report.figures import curves, intervals
-from suture.report.finetuning import finetuning
+from suture.report.finetuning import finetuning, played
 from suture.report.scores import setting_name
 from suture.report.story import (
     Answer,
@@ -55,8 +55,9 @@ def run_story(path: Path, summary: Mapping[str, Any] | None, claims: Sequence[Cl
         sections.append(audit(summary))
     sections.append(_provenance(run, path))
     return Story(
-        title=f"{run.algorithm.name} on {Path(run.recipe.source).name}", answers=answers, sections=sections
-    )
+        title=f"{run.algorithm.name} on {Path(run.recipe.source).name}", answers=answers, sections=sections,
+        strip=played(run, path),
+    )  # fmt: skip
 
 
 def _learned(run: Any, groups: Sequence[Any]) -> Answer:

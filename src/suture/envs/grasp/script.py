@@ -35,8 +35,7 @@ class Habit:
     """How a script errs.   aim, turn: standard deviation of place (metres) and yaw (radians) where it closes.
 
     action: standard deviation of the noise on an action's numbers.   random: chance that an action is random.
-    retry: chance that it tries again after a miss.   wander: chance that it moves and turns as it likes while
-    it closes or lifts, where a script that only lifts would leave a search to guess what other motion does.
+    retry: chance that it tries again after a miss.
     """
 
     aim: float = 0.0
@@ -44,7 +43,6 @@ class Habit:
     action: float = 0.0
     random: float = 0.0
     retry: float = 1.0
-    wander: float = 0.0
 
 
 EXACT = Habit()
@@ -53,9 +51,8 @@ EXACT = Habit()
 def _scripted(generator: np.random.Generator) -> Habit:
     worse = float(generator.random())
     return Habit(
-        aim=0.004 + 0.018 * worse, turn=0.1 + 0.5 * worse, action=0.05 + 0.15 * worse, random=0.08, retry=0.4,
-        wander=0.5,
-    )  # fmt: skip
+        aim=0.005 + 0.022 * worse, turn=0.1 + 0.5 * worse, action=0.05 + 0.15 * worse, random=0.08, retry=0.3
+    )
 
 
 BEHAVIOURS: Mapping[str, Callable[[np.random.Generator], Habit]] = {
@@ -163,7 +160,7 @@ class Script:
                     return _write(np.zeros(3), last=True)
                 self._plan = None
                 return _write(np.array([0.0, 0.0, 0.03]), grip=-1)
-            return self._lift(LIFTED + 0.04 - height)
+            return _write(np.array([0.0, 0.0, LIFTED + 0.04 - height]))
         goal = self._goal(scene)
         move, turn = hand.local(goal.place), float(_half_turn(goal.yaw - hand.yaw))
         near, facing = NEAR + REACH.displacement * habit.action, FACING + REACH.turn * habit.action
@@ -174,14 +171,7 @@ class Script:
             self._before = height
             return _write(move, turn=turn)
         self._before = np.inf
-        return self._lift(REACH.displacement, grip=1)
-
-    def _lift(self, up: float, *, grip: int = 0) -> Array:
-        if not self.habit.wander or self.generator.random() >= self.habit.wander:
-            return _write(np.array([0.0, 0.0, up]), grip=grip)
-        sideways, upwards = self.generator.uniform(-1.0, 1.0, 2), self.generator.uniform(-0.3, 1.0)
-        turn = float(self.generator.uniform(-REACH.turn, REACH.turn))
-        return _write(np.array([*(REACH.displacement * sideways), up * upwards]), turn=turn, grip=grip)
+        return _write(np.array([0.0, 0.0, REACH.displacement]), grip=1)
 
     def _goal(self, scene: Scene) -> Plan:
         """The plan, with its error; a new one where the object is no longer where it was."""

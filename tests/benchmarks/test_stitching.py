@@ -103,7 +103,10 @@ def test_what_each_method_is_given_is_proved_to_hold_a_path_or_none(log: Dataset
         name for name, method in METHODS.items() if _stitching.certified(name, method, log).stitched.share > 0
     }
     parts = {"bc-rewarded", "iql-task", "cql-task", "iql-without-B", "iql-unlinked"}
-    assert joined == set(METHODS) - parts
+    few = {name for name, method in METHODS.items() if method.joined is None}
+    assert joined - few == set(METHODS) - parts - few
+    halves = {share: len(part(log)) / len(log) for share, part in _stitching.PRIORS.items()}
+    assert halves[0.5] > halves[0.3] > halves[0.1] > len(_stitching.task_alone(log)) / len(log)
     with pytest.raises(SystemExit, match="holds a path"):
         _stitching.certified("iql", METHODS["iql"], _stitching.without_b(log))
     leaky = _stitching.Method(_stitching.IQL, lambda data: data)

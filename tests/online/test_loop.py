@@ -1,9 +1,11 @@
 """The loop: each round is trained on everything so far, keeps what it did, and is taken up where it was."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from making.point import CORRIDOR, POINT, STEPS, point_log
@@ -13,6 +15,7 @@ from making.tuned import Nudge, break_off
 from suture.data.load import load
 from suture.errors import RunMismatch
 from suture.online import loop as module
+from suture.online.collect import named
 from suture.online.loop import loop
 from suture.online.settings import Rounds
 from suture.report.make import make
@@ -118,3 +121,11 @@ def test_the_report_tells_the_rounds(whole: Path) -> None:
     one = json.loads((whole / "round-02" / "round.json").read_text())
     assert "Did it get better?" in page
     assert f"{one['mean']:.4g}" in page
+
+
+def test_an_environment_is_named_alike_in_every_process() -> None:
+    """What resumes a run compares the name: no address in memory, and arguments count."""
+    made = functools.partial(gymnasium.make, "Pendulum-v1", max_episode_steps=5)
+    assert named(made) == "function make('Pendulum-v1', max_episode_steps=5)"
+    assert named(functools.partial(gymnasium.make, "Pendulum-v1")) != named(made)
+    assert named("Pendulum-v1") == "Pendulum-v1"

@@ -14,6 +14,7 @@ import numpy as np
 
 from suture import spaces
 from suture.data.dataset import Dataset
+from suture.data.history import BACK, images_back
 from suture.data.normalise import Normaliser
 from suture.data.returns import effective_horizon, monotonous, returns_to_go
 from suture.errors import ConfigError
@@ -22,11 +23,15 @@ from suture.spaces import Array as HostArray
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """Where a column lies. `start` is its offset in the packed matrix, or None where it stands alone."""
+    """Where a column lies. `start` is its offset in the packed matrix, or None where it stands alone.
+
+    stack: how many images of an episode one row stands for, of which it holds the last.
+    """
 
     path: str
     shape: tuple[int, ...]
     start: int | None
+    stack: int = 1
 
     @property
     def size(self) -> int:
@@ -90,7 +95,11 @@ class Rows(eqx.Module):
         matrix = _rows(self.packed, index)
         named: dict[str, Any] = {}
         for column in self.columns:
-            if column.start is None:
+            if column.path == BACK:
+                continue
+            if column.stack > 1:
+                value = images_back(self.alone, column.path, index, column.stack, _rows, jnp)
+            elif column.start is None:
                 value = _rows(self.alone[column.path], index)
             else:
                 value = matrix[..., column.start : column.start + column.size]
@@ -145,6 +154,7 @@ class Stage:
     discount: of the column `return_to_go`.
     penalty: (N,) what each dataset row's scaled reward is lowered by, or None.
     balance: at least this share of what is drawn pays anything but the commonest reward; 0: as in the log.
+    stack: how many images of an episode a row sees, its own included; each is kept once.
     """
 
     dataset: Dataset
@@ -157,6 +167,7 @@ class Stage:
     discount: float = 1.0
     penalty: HostArray | None = None
     balance: float = 0.0
+    stack: int = 1
 
     @functools.cached_property
     def reach(self) -> HostArray:
@@ -164,15 +175,27 @@ class Stage:
 
         They follow each other: no end of an episode lies between them, and no row that was not recorded.
         """
-        rows, place = self.rows, np.arange(len(self.rows))
-        episode = self.dataset.episode_index[rows]
-        linked = (
-            (rows[1:] == rows[:-1] + 1) & (episode[1:] == episode[:-1]) & self.dataset.has_next[rows[:-1]]
-        )
-        ends = np.flatnonzero(np.append(~linked, True))
+        place = np.arange(len(self.rows))
+        ends = np.flatnonzero(np.append(~self._linked, True))
         reach = np.zeros(len(self.dataset), np.int32)
-        reach[rows] = ends[np.searchsorted(ends, place)] - place + 1
+        reach[self.rows] = ends[np.searchsorted(ends, place)] - place + 1
         return reach
+
+    @functools.cached_property
+    def back(self) -> HostArray:
+        """How many rows lead up to each dataset row in the same way, itself not included, (N,) int32."""
+        place = np.arange(len(self.rows))
+        begins = np.flatnonzero(np.append(True, ~self._linked))
+        back = np.zeros(len(self.dataset), np.int32)
+        back[self.rows] = place - begins[np.searchsorted(begins, place, "right") - 1]
+        return back
+
+    @functools.cached_property
+    def _linked(self) -> HostArray:
+        """Whether an eligible row is what followed the one before it, (n - 1,)."""
+        rows, episode = self.rows, self.dataset.episode_index[self.rows]
+        follows = (rows[1:] == rows[:-1] + 1) & (episode[1:] == episode[:-1])
+        return follows & self.dataset.has_next[rows[:-1]]
 
     @functools.cached_property
     def starts(self) -> HostArray | None:
@@ -213,6 +236,11 @@ class Stage:
         one = self.gather(self.rows[:1])
         return len(self.rows) * sum(int(leaf.nbytes) for leaf in jax.tree.leaves(one))
 
+    @property
+    def batch_bytes(self) -> int:
+        """Memory that one row of a batch takes: all of its images, where they are stacked."""
+        return sum(int(leaf.nbytes) for leaf in jax.tree.leaves(self.at(np.zeros(1, np.int64))))
+
     def everything(self) -> Rows:
         """All eligible rows, on the device."""
         rows = slice(None) if len(self.rows) == len(self.dataset) else self.rows
@@ -222,9 +250,30 @@ class Stage:
 
     def at(self, positions: HostArray) -> Rows:
         """Some eligible rows, on the host (for streaming). A memory map is read row by row, in order."""
+        if self.stack > 1:
+            return self._stacked_at(positions)
         unique, inverse = np.unique(positions, return_inverse=True)
         gathered = self.gather(self.rows[unique])
         return jax.tree.map(lambda leaf: leaf[inverse.reshape(positions.shape)], gathered)
+
+    def _stacked_at(self, positions: HostArray) -> Rows:
+        """`at` with every row's images: what is before a row lies before it here, too, and is read once."""
+        back = np.minimum(self.back[self.rows[positions]], self.stack - 1)
+        unique = np.unique([positions - np.minimum(step, back) for step in range(self.stack)])
+        gathered, index = self.gather(self.rows[unique]), np.searchsorted(unique, positions)
+
+        def rows(column: HostArray, index: HostArray) -> HostArray:
+            return column[index]
+
+        alone = {
+            column.path: images_back(gathered.alone, column.path, index, column.stack, rows, np)
+            if column.stack > 1
+            else gathered.alone[column.path][index]
+            for column in gathered.columns
+            if column.start is None and column.path != BACK
+        }
+        whole = (dataclasses.replace(column, stack=1) for column in gathered.columns if column.path != BACK)
+        return Rows(gathered.packed[index], alone, tuple(whole))
 
     def gather(self, rows: Any) -> Rows:
         """Normalise and pack dataset rows, as NumPy arrays."""
@@ -236,7 +285,10 @@ class Stage:
                 parts.append(array.reshape(len(array), column.size))
                 start += column.size
             else:
-                column, alone[path] = Column(path, array.shape[1:], None), np.ascontiguousarray(array)
+                seen = path.split("/")[0] in ("observation", "next_observation")
+                is_image = seen and array.dtype == np.uint8 and array.ndim == 4
+                column = Column(path, array.shape[1:], None, self.stack if is_image else 1)
+                alone[path] = np.ascontiguousarray(array)
             columns.append(column)
         count = len(next(iter(alone.values()))) if alone else 0
         packed = np.concatenate(parts, axis=1) if parts else np.zeros((count, 0), np.float32)
@@ -262,6 +314,8 @@ class Stage:
             found["next_action_known"] = (following != np.arange(len(data))[rows]).astype(np.float32)
         if self.window > 1:
             found["reach"] = self.reach[rows]
+        if self.stack > 1:
+            found[BACK] = self.back[rows]
         return found
 
     def _rewards(self, rows: Any) -> HostArray:

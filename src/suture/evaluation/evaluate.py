@@ -33,6 +33,7 @@ def evaluate(
 
     played = rollout(
         act, environment, episodes=episodes, seed=seed, environments=environments, members=len(policies),
-        chunk=policies.chunk, expected=(policies.observation_space, policies.action_space),
+        chunk=policies.chunk, expected=(run.recipe.observation, policies.action_space),
+        stack=run.recipe.settings.frame_stack,
     )  # fmt: skip
     return dataclasses.replace(played, described=tuple(run.members))

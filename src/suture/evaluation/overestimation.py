@@ -30,8 +30,10 @@ from suture.evaluation.support import Support
 from suture.keys import key_for
 from suture.nets.expectation import drawn
 from suture.spaces import Array, Tree, map_arrays
+from suture.training.given import require_one_image
 from suture.training.program import DIVERGENCE_SLACK
 from suture.training.run import Run
+from suture.training.settings import Settings
 from suture.training.sweep import Sweep
 from suture.training.train import Watch, train
 
@@ -74,6 +76,8 @@ class Study:
         for algorithm in algorithms:
             if not isinstance(algorithm, CriticBased):
                 raise ConfigError(f"{algorithm.name} learns no action values: there is no claim to test.")
+        stacked = Settings(frame_stack=self.options.get("frame_stack", 1))
+        require_one_image(stacked, "Asking critics for their claims")
         behaviour = self._train(BC(), seeds=1)
         sample = _Sample.of(self.data, behaviour)
         found = list[Claim]()

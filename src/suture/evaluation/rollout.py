@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 
 from suture import spaces
+from suture.data.history import History
 from suture.envs.make import Make, Vector, fits, make_vector, space_from
 from suture.errors import ConfigError, RunMismatch, SutureError
 from suture.evaluation.score import Evaluation
@@ -81,6 +82,7 @@ def rollout(
     expected: tuple[Space, Space] | None = None,
     processes: bool = False,
     record: Callable[[Step], None] | None = None,
+    stack: int = 1,
 ) -> Evaluation:
     """Play `episodes` episodes with each of `members` policies at once.
 
@@ -93,7 +95,8 @@ def rollout(
     worth: also sum up what critics estimate: discounted and scaled rewards, over their horizon.
     expected: the observation and action space that the policy was trained for; others are refused.
     processes: one process for each environment, for environments that are slow to step.
-    record: called after every step.
+    record: called after every step, with single images.   stack: how many images of its episode `act` sees
+        at once (see `suture.data.history`).
 
     Continuous actions outside the environment's bounds are clipped and counted (`Evaluation.clipped`).
     Raises ConfigError for an unknown environment, RunMismatch where spaces do not fit, SutureError where
@@ -116,7 +119,7 @@ def rollout(
     try:
         if expected is not None:
             require_fit(vector, expected)
-        return _Play(act, vector, members, episodes, seed, chunk, worth, first, record).run()
+        return _Play(act, vector, members, episodes, seed, chunk, worth, first, record, stack).run()
     finally:
         if given is None:
             vector.close()
@@ -159,8 +162,9 @@ class _Play:
         worth: Worth | None,
         first: int,
         record: Callable[[Step], None] | None,
+        stack: int,
     ):
-        self.first, self.record = first, record
+        self.first, self.record, self.history = first, record, History(stack)
         slots = vector.num_envs // members
         self.chunk, self.plan = chunk, np.zeros((vector.num_envs, chunk))
         self.played = np.full(vector.num_envs, chunk)  # of each slot's plan
@@ -177,9 +181,9 @@ class _Play:
         self.clipped = np.zeros(members, np.int64)
 
     def run(self) -> Evaluation:
-        observation = self._reset(np.ones(len(self.episode), bool))
+        observation = self._reset(ended := np.ones(len(self.episode), bool))
         while len(playing := np.flatnonzero(self.episode < self.episodes)):
-            action = self._action(observation, playing)
+            action = self._action(self.history.after(_plain(observation), ended), playing)
             before = self._chosen(observation, playing)
             observation, reward, terminated, truncated, info = self.vector.step(action)
             self._record(playing, np.asarray(reward, np.float64), info)
@@ -231,7 +235,7 @@ class _Play:
             self.following[member] += 1
         return self._reset(ended)
 
-    def _planned(self, observation: Any) -> Array:
+    def _planned(self, observation: Tree) -> Array:
         """Each slot's next action of its plan, (slots, ...); plans that are played out are made anew."""
 
         def by_member(array: Array) -> Array:
@@ -239,7 +243,7 @@ class _Play:
 
         over = self.played >= self.chunk
         if over.any():
-            made = np.asarray(self.act(spaces.map_arrays(by_member, _plain(observation))))
+            made = np.asarray(self.act(spaces.map_arrays(by_member, observation)))
             made = made.reshape(len(over), self.chunk, *made.shape[2 + (self.chunk > 1) :])
             kept = over.reshape(-1, *(1,) * (made.ndim - 1))
             self.plan = made if over.all() else np.where(kept, made, self.plan)
@@ -247,7 +251,7 @@ class _Play:
         self.played += 1
         return self.plan[np.arange(len(over)), self.played - 1]
 
-    def _action(self, observation: Any, playing: Array) -> Array:
+    def _action(self, observation: Tree, playing: Array) -> Array:
         action = self._planned(observation)
         space = self.vector.single_action_space
         if action.shape[1:] != space.shape:

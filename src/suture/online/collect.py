@@ -1,5 +1,6 @@
 """From episodes that are played to transitions: what comes back is settled as what a log says is."""
 
+import functools
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from suture.online.explore import Explorer
 from suture.online.settings import Online, Rounds
 from suture.spaces import Array, Discrete, Tree
 from suture.training.accept import as_stored
+from suture.training.given import require_one_image
 from suture.training.program import State
 from suture.training.run import Recipe
 
@@ -30,7 +32,12 @@ class _Left(Exception):
 
 def named(environment: str | Make) -> str:
     """What an environment is called in a run's files."""
-    return environment if isinstance(environment, str) else f"function {environment.__name__}"
+    if isinstance(environment, str):
+        return environment
+    if isinstance(environment, functools.partial):
+        given = [*map(repr, environment.args), *(f"{k}={v!r}" for k, v in environment.keywords.items())]
+        return f"{named(environment.func)}({', '.join(given)})"
+    return f"function {getattr(environment, '__name__', type(environment).__name__)}"
 
 
 class Collector:
@@ -41,6 +48,7 @@ class Collector:
     """
 
     def __init__(self, recipe: Recipe, environment: str | Make, how: Online | Rounds):
+        require_one_image(recipe.settings, "Collecting episodes")
         self.recipe, self.name, self.seed = recipe, named(environment), recipe.sweep.seed
         self._explorer = Explorer(
             recipe, noise=how.exploration_noise, random=how.random_actions, seed=self.seed

@@ -23,6 +23,7 @@ from suture.training.preparation import fitting_updates
 from suture.training.program import Program, State
 from suture.training.run import Recipe, Run, open_run
 from suture.training.same import require_folder, require_same_log
+from suture.training.settings import Settings
 from suture.training.sweep import Sweep
 from suture.training.train import Trainer, Watch, default_folder, stage_of
 
@@ -138,8 +139,8 @@ def _member(run: Run, member: int | None) -> int:
 def _require_kind(run: Run, algorithm: Algorithm[Any]) -> None:
     if type(algorithm) is not type(run.algorithm):
         raise ConfigError(f"{run.path} is a run of {run.algorithm.name}, not of {algorithm.name}. Train one.")
-    for name in ("count_penalty", "balance", "hindsight"):
-        if getattr(run.recipe.settings, name):
+    for name in ("count_penalty", "balance", "hindsight", "frame_stack"):
+        if getattr(run.recipe.settings, name) != getattr(Settings(), name):
             raise ConfigError(
                 f"{run.path} was trained with --{name.replace('_', '-')}, which is not known of rows that "
                 "are yet to come. Fine-tune a run without it."

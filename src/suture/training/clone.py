@@ -43,7 +43,7 @@ class Clone:
         """Refuse a clone that sees or does something else than the run it is for, before that begins."""
         ours, theirs = recipe, self.run.recipe
         for what, one, other in (
-            ("observations", ours.observation, theirs.observation),
+            ("observations", ours.seen, theirs.seen),
             ("actions", ours.action, theirs.action),
         ):
             if one != other:

@@ -93,7 +93,9 @@ class TrainedPolicy:
     def act(self, observation: Any, *, sample: bool = False, seed: int = 0) -> HostArray:
         """The action for one observation, or a batch of actions for a batch of observations.
 
-        observation: an array, or a dictionary of arrays, in the units and with the names of the log.
+        observation: an array, or a dictionary of arrays, in the units and with the names of the log. Of a run
+            with frame_stack = k an image is the last k of its episode in the channels, the oldest first; an
+            episode's first one is repeated until there are k.
         Returns an array in the log's units, clipped to its bounds; choices are integers. Where a decision is
         a chunk of actions, they have a dimension of their own in front, to be played in this order.
         """

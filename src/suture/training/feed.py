@@ -84,7 +84,7 @@ class Streamed(Feed):
     def __init__(self, stage: Stage, members: Members, batch_size: int, limit: int):
         self._stage, self._members = stage, members
         drawn = batch_size * stage.window * len(members)
-        one = drawn * max(1, stage.bytes // max(1, len(stage.rows)))
+        one = drawn * max(1, stage.batch_bytes)
         if one > limit // 4:
             raise OutOfBudget(
                 f"One step's batches take {one:,} bytes and two blocks of them must fit into half of the "

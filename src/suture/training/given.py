@@ -46,6 +46,16 @@ def require_used(algorithm: Algorithm[Any], settings: Settings, observation: Spa
                 f"--{name.replace('_', '-')}, or choose a method that does (such as iql)."
             )
     crop, side = settings.random_crop, smallest_side(observation)
+    if settings.frame_stack > 1 and side is None:
+        raise ConfigError(
+            f"frame_stack = {settings.frame_stack} puts images side by side, and no part of the observation "
+            f"is one: found {observation}. Leave out --frame-stack."
+        )
+    if settings.frame_stack > 1 and settings.hindsight:
+        raise ConfigError(
+            "With goals in hindsight an episode is cut into pieces, and images do not look back over the "
+            "cuts. Leave out --frame-stack or --hindsight."
+        )
     if crop and side is None:
         raise ConfigError(
             f"random_crop = {crop} moves images, and no part of the observation is one (bytes of height, "
@@ -55,6 +65,15 @@ def require_used(algorithm: Algorithm[Any], settings: Settings, observation: Spa
         raise ConfigError(
             f"random_crop = {crop} moves images by up to {crop} pixels, which is half or more of the {side} "
             "that the smallest one has. Give --random-crop fewer (4 is usual)."
+        )
+
+
+def require_one_image(settings: Settings, what: str) -> None:
+    """Refuse a run that sees several images of an episode at once, where only single ones are at hand."""
+    if settings.frame_stack > 1:
+        raise ConfigError(
+            f"{what} shows a policy single observations, and this run sees {settings.frame_stack} images of "
+            "an episode at once. Use a run without --frame-stack."
         )
 
 

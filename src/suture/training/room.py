@@ -41,5 +41,5 @@ def _roughly(recipe: Recipe, stage: Stage) -> int:
     """Bytes of a batch and of what every array of the state makes of it, its last axis being the outputs."""
     shapes = [leaf.shape[1:] for leaf in jax.tree.leaves(recipe.template())]
     outputs = sum(math.prod(shape[:-2]) * shape[-1] for shape in shapes if shape)
-    row = stage.bytes // max(1, len(stage.rows)) + 4 * outputs
+    row = stage.batch_bytes + 4 * outputs
     return len(recipe.sweep.members) * recipe.algorithm.batch_size * stage.window * row

@@ -29,6 +29,7 @@ from suture.algorithms.table import algorithm_named
 from suture.data.dataset import Dataset
 from suture.data.formats.read import is_table
 from suture.data.formats.schema import Schema
+from suture.data.history import stacked_space
 from suture.data.load import READING, load
 from suture.data.log import Reading
 from suture.data.normalise import Normaliser
@@ -70,6 +71,11 @@ class Recipe:
         return self.sweep.algorithm
 
     @property
+    def seen(self) -> spaces.Space:
+        """What the policy sees: the log's observation, or with its images those before them."""
+        return stacked_space(self.observation, self.settings.frame_stack)
+
+    @property
     def spec(self) -> Spec:
         """The problem as the networks see it: continuous actions in [-1, 1]."""
         action = self.action
@@ -77,7 +83,7 @@ class Recipe:
             size = action.size
             action = spaces.Box(action.shape, action.dtype, (-1.0,) * size, (1.0,) * size)
         return Spec(
-            observation=self.observation,
+            observation=self.seen,
             action=action,
             steps=self.settings.steps,
             reward_limit=self.reward_limit,
@@ -289,7 +295,7 @@ class Run:
         policies = jax.vmap(policy)(self.newest.state, dict(self.recipe.sweep.members.fields))
         recipe = self.recipe
         return TrainedPolicies(
-            policies, recipe.normaliser, recipe.observation, recipe.action,
+            policies, recipe.normaliser, recipe.seen, recipe.action,
             chunk=self.algorithm.decision_steps, names=recipe.names,
         )  # fmt: skip
 

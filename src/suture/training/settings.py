@@ -81,6 +81,10 @@ class Settings:
         1, at_least=1, unit="transitions", source=OWN,
         help="in a row that share a goal: at least the steps of a target",
     )  # fmt: skip
+    frame_stack: int = bounded(
+        1, at_least=1, unit="images", source="Mnih et al. 2015",
+        help="of an episode that the policy sees at once: the last one, and in further channels those before",
+    )  # fmt: skip
     random_crop: int = bounded(
         0, at_least=0, unit="pixels", source="Kostrikov et al. 2020 (arXiv:2004.13649)",
         help="images that are learned from are moved at random by up to so many, each way, with their border "

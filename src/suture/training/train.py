@@ -186,6 +186,7 @@ def stage_of(recipe: Recipe, part: TrainPart, penalty: Array | None = None) -> S
         rows=np.flatnonzero(algorithm.rows(part.dataset)), origin=part.rows,
         window=algorithm.window, chunk=algorithm.decision_steps,
         discount=getattr(algorithm, "discount", 1.0), penalty=penalty, balance=recipe.settings.balance,
+        stack=recipe.settings.frame_stack,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from suture.evaluation.ope.fqe import CHUNK, FQE, Evaluator, Fitted
 from suture.evaluation.score import CONFIDENCE
 from suture.evaluation.support import RARE, Support, drawn
 from suture.spaces import Array, Box, Discrete, Space, map_arrays
+from suture.training.given import require_one_image
 from suture.training.run import Run
 from suture.training.train import Watch, train
 
@@ -70,6 +71,7 @@ def estimate(run: Run, data: Dataset, **options: Any) -> list[Estimate]:
     Raises RunMismatch for a log of other spaces, DataRefused for one without rewards.
     """
     method = Method(**options)
+    require_one_image(run.recipe.settings, "Estimating from a log")
     if _lacks_choices(data.action_space, run.recipe.action):
         data = dataclasses.replace(data, action_space=run.recipe.action)
     for what, ours, theirs in (

@@ -28,6 +28,7 @@ from suture.nets.policies import Policy
 from suture.objectives.returns import one_step_target
 from suture.spaces import Array, Tree
 from suture.training.feed import Resident
+from suture.training.given import require_one_image
 from suture.training.program import Members, Program
 from suture.training.run import Run
 
@@ -110,6 +111,7 @@ class Evaluator:
         self, run: Run, data: Dataset, *, member: int = 0, fqe: FQE | None = None,
         discount: float | None = None, scale: tuple[float, float] | None = None,
     ):  # fmt: skip
+        require_one_image(run.recipe.settings, "Estimating from a log")
         chunk = run.policies.chunk
         self.run, self.member = run, member
         usual: float = getattr(run.algorithm, "discount", 0.99)

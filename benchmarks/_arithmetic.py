@@ -100,11 +100,14 @@ def unavoidable(name: str) -> float:
     return 2.0 * BATCH * MULTIPLICATIONS[name]
 
 
-def performed(algorithm: Algorithm[Any]) -> float:
-    """Floating-point operations of the matrix products in the traced update; of two branches, the mean."""
-    spec = spec_of()
+def performed(algorithm: Algorithm[Any], spec: Spec | None = None, rows: int = BATCH) -> float:
+    """Floating-point operations of the products and convolutions in the traced update of a batch of `rows`.
+
+    Of two branches, the mean. A convolution counts every tap, also where it meets a zero put between rows.
+    """
+    spec = spec or spec_of()
     batch = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((BATCH, *leaf.shape[1:]), leaf.dtype),
+        lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype),
         example_batch(spec, algorithm.needs),
     )
     key = key_for(0, "update")
@@ -126,6 +129,10 @@ def _count(jaxpr: Any) -> float:
             (left, _), _ = params["dimension_numbers"]
             contracted = math.prod(equation.invars[0].aval.shape[axis] for axis in left)
             total += 2.0 * contracted * math.prod(equation.outvars[0].aval.shape)
+        elif name == "conv_general_dilated":
+            kernel, layout = equation.invars[1].aval, params["dimension_numbers"].rhs_spec
+            taps = math.prod(kernel.shape) / kernel.shape[layout[0]]
+            total += 2.0 * taps * math.prod(equation.outvars[0].aval.shape)
         elif name == "cond":
             branches = [_count(branch.jaxpr) for branch in params["branches"]]
             total += sum(branches) / len(branches)

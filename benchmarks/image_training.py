@@ -1,0 +1,339 @@
+"""Images a second in training from pictures of 64x64, what the arithmetic allows, and where the time goes.
+
+    python benchmarks/image_training.py [--quick] [--methods cql iql bc qt_opt] [--crop 4] [--json FILE]
+
+An image is a row of a batch: its picture and the next one count as one. Pictures, eight actions and rewards
+are synthetic; networks behind the encoder have two hidden layers of 256. The limit is the arithmetic that no
+program can avoid (each picture once through each network that is asked about it) at the best float32
+matrix-product rate of the same round. Parts of an update are timed as compiled programs of their own, in turn
+with the whole: batch, encoders that are asked, encoders that are trained, heads (the method itself, on
+features), optimiser. Further rows compare encoders that might take the place of the present one, trained
+alone, and show what convolutions cost inside a compiled loop, which `training/program.py` avoids on a CPU.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from _arithmetic import HIDDEN, Net, performed
+from _bench import Options, Row, alternate, gemm_limit, rate_of, show, write_rows
+
+from suture.algorithms.base import Algorithm, Spec, follow
+from suture.algorithms.table import ALGORITHMS
+from suture.data.stage import Column, Rows
+from suture.keys import key_for
+from suture.nets.conv import FEATURES, STRIDES, ConvNet
+from suture.nets.encoder import Image
+from suture.nets.mlp import Linear, noise, product
+from suture.nets.optimiser import adam
+from suture.spaces import Box, Space
+from suture.testing.contract import example_batch
+from suture.training.program import Members, Program, sample_rows
+
+SHAPES = ((256, 256, 256), (1024, 1024, 1024))
+PICTURE, ACTION, GOAL = (64, 64, 3), 8, 1_500
+Q, V, POLICY, SQUASHED = (Net(FEATURES + ACTION, 1, ACTION), Net(FEATURES, 1), Net(FEATURES, ACTION),
+                          Net(FEATURES, 2 * ACTION))  # fmt: skip
+TO_FEATURES = FEATURES * HIDDEN[0]
+"""Of the gradient that a head hands to its encoder."""
+PASSES = {"bc": (1, 0), "iql": (3, 3), "cql": (2, 2), "qt_opt": (1, 2)}
+"""Encoders that are trained, and passes of encoders that are only asked, in one update."""
+HEADS = {
+    "bc": POLICY.train() + TO_FEATURES,
+    "iql": V.train() + 2 * V.forward() + 2 * Q.forward() + 2 * Q.train() + POLICY.train() + 4 * TO_FEATURES,
+    "cql": SQUASHED.forward() + SQUASHED.train() + 2 * Q.through() + 2 * Q.forward() + 2 * Q.train(1 + 3 * 10)
+    + 3 * TO_FEATURES,
+    "qt_opt": Q.forward(2 * 64) + Q.forward() + Q.train() + TO_FEATURES,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(Options):
+    """Images a second in training, and where the time goes."""
+
+    methods: tuple[str, ...] = tuple(HEADS)
+    """Which methods; with --quick the first of them."""
+    batch: int = 256
+    """Rows of a batch."""
+    rows: int = 4_096
+    """Transitions in memory, 24 KB each."""
+    crop: int = 0
+    """Pixels of random crops."""
+    rounds: int = 5
+    """Turns of each contestant."""
+    seconds: float = 1.0
+    """Length of a turn."""
+
+
+def spec_of(observation: Space) -> Spec:
+    """The problem.   observation: pictures, or features in their place."""
+    return Spec(observation=observation, action=Box((ACTION,), low=(-1.0,) * ACTION, high=(1.0,) * ACTION))
+
+
+def rows_of(algorithm: Algorithm[Any], count: int) -> Rows:
+    """Random transitions with pictures, as the product lays them out."""
+    rng, columns, start = np.random.default_rng(0), list[Column](), 0
+    alone = dict[str, Any]()
+    for name, shape in {"action": (ACTION,), "reward": (), "discount": ()}.items():
+        if name in algorithm.needs:
+            columns.append(Column(name, shape, start))
+            start += columns[-1].size
+    for name in {"observation", "next_observation"} & algorithm.needs:
+        columns.append(Column(name, PICTURE, None))
+        alone[name] = jnp.asarray(rng.integers(256, size=(count, *PICTURE), dtype=np.uint8))
+    packed = rng.uniform(0, 1, (count, start)).astype(np.float32)
+    return Rows(jnp.asarray(packed), alone, tuple(columns))
+
+
+class Work:
+    """A compiled piece of work that measures its own turns."""
+
+    def __init__(self, call: Callable[[], Any], seconds: float, units: float = 1.0):
+        self.call, self.seconds, self.units = call, seconds, units
+
+    def turn(self) -> float:
+        """Units a second; the first call of a turn, which may compile, does not count."""
+        jax.block_until_ready(self.call())
+        return rate_of(lambda: jax.block_until_ready(self.call()), units=self.units, seconds=self.seconds)
+
+
+class Training:
+    """Our program.   looped: steps inside one compiled loop, as where there is no convolution."""
+
+    def __init__(self, algorithm: Algorithm[Any], settings: Settings, *, looped: bool = False):
+        self.program = Program(
+            algorithm, spec_of(Box(PICTURE, "uint8")), settings.rows,
+            streamed=False, continue_diverged=True, crop=settings.crop,
+        )  # fmt: skip
+        self.program.stepwise &= not looped
+        self.rows, self.members = rows_of(algorithm, settings.rows), Members(seeds=np.zeros(1), fields={})
+        began = time.perf_counter()
+        self.state = jax.block_until_ready(self.program.init(self.members))
+        self.update()
+        self.compile_seconds = time.perf_counter() - began
+
+    def update(self, count: int = 1) -> Any:
+        """Some updates."""
+        self.state, _ = self.program.run(self.state, self.members, self.rows, 0, count)
+        return jax.block_until_ready(self.state)
+
+
+def parts(algorithm: Algorithm[Any], rows: Rows, settings: Settings) -> dict[str, Callable[[], Any]]:
+    """Name -> one time that part of an update, compiled by itself; encoders: one pass."""
+    key, image = key_for(0, "init"), Image(PICTURE, key_for(0, "init"))
+    size, count = settings.batch, settings.rows
+    drawn = jax.jit(lambda step: rows.draw(sample_rows(0, step, size, count)))
+    pictures = drawn(0)["observation"]
+    spec = spec_of(Box((FEATURES,)))
+    update = jax.jit(algorithm.update)
+    state = jax.jit(lambda: algorithm.init(spec, key))()
+    batch = jax.tree.map(
+        lambda leaf: jnp.resize(leaf, (size, *leaf.shape[1:])), example_batch(spec, algorithm.needs)
+    )
+    optimiser = adam(3e-4)
+    slots = optimiser.init(eqx.filter(image, eqx.is_inexact_array))
+
+    @jax.jit
+    def moved(image: Any, slots: Any) -> Any:
+        updates, slots = optimiser.update(image, slots)
+        new = eqx.apply_updates(image, updates)
+        return follow(image, new, 0.005), slots
+
+    return {
+        "batch": lambda: drawn(1),
+        "asked": jitted_with(asked, image, pictures),
+        "trained": trained(image, pictures),
+        "heads": lambda: update(state, batch, key),
+        "optimiser": lambda: moved(image, slots),
+    }
+
+
+def jitted_with(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    """A function, compiled, of arguments that are no constants of its program."""
+    compiled = eqx.filter_jit(function)
+    return lambda: compiled(*arguments)
+
+
+def asked(net: Any, pictures: Any) -> Any:
+    """Features of a batch of pictures."""
+    return net(pictures)
+
+
+def trained(net: Any, pictures: Any, ask: Callable[[Any, Any], Any] = asked) -> Callable[[], Any]:
+    """Features of a batch of pictures and the gradients of all weights."""
+    return jitted_with(eqx.filter_grad(lambda net, seen: jnp.square(ask(net, seen)).sum()), net, pictures)
+
+
+def contest(name: str, settings: Settings) -> Row:
+    """One method's row; `parts` are shares of an update's time."""
+    algorithm = ALGORITHMS[name](hidden=HIDDEN, batch_size=settings.batch)  # type: ignore[call-arg]
+    ours = Training(algorithm, settings)
+    image, (trains, asks) = Image(PICTURE, key_for(0, "init")), PASSES[name]
+    forward, train = multiplications(image.net)
+    unavoidable = 2.0 * (HEADS[name] + trains * train + asks * forward)
+    pieces = parts(algorithm, ours.rows, settings)
+    contestants: dict[str, Callable[[], float]] = {
+        "ours": Work(ours.update, settings.seconds, settings.batch).turn,
+        "limit": lambda: gemm_limit(SHAPES) / unavoidable,
+        **{part: Work(call, settings.seconds / 2).turn for part, call in pieces.items()},
+    }
+    rates = alternate(contestants, rounds=settings.rounds)
+    updates, times = np.array(rates["ours"]) / settings.batch, {"asked": asks, "trained": trains}
+    times["optimiser"] = trains
+    shares = {part: float(np.median(times.get(part, 1) * updates / rates[part])) for part in pieces}
+    shares["rest"] = 1 - sum(shares.values())
+    work = performed(algorithm, ours.program.spec, settings.batch) / settings.batch / unavoidable
+    return Row.of(
+        name, rates, compile_seconds=ours.compile_seconds, megaflop=round(unavoidable / 1e6),
+        work=round(work, 2), parts={part: round(share, 3) for part, share in shares.items()},
+    )  # fmt: skip
+
+
+class SpaceToDepth(eqx.Module):
+    """Blocks of 4x4 pixels as channels, three 3x3 convolutions, a linear layer: all strides are 1."""
+
+    kernels: tuple[Any, ...]
+    project: Linear
+
+    def __init__(self, channels: int = 32):
+        keys, he = jax.random.split(key_for(1, "init"), 4), jax.nn.initializers.he_normal()
+        sizes = (48, channels, channels, channels)
+        self.kernels = tuple(
+            he(key, (3, 3, size_in, size_out))
+            for key, size_in, size_out in zip(keys, sizes[:-1], sizes[1:], strict=False)
+        )
+        self.project = Linear(noise(keys[3], (256 * channels + 1, FEATURES)))
+
+    def __call__(self, pictures: Any) -> Any:
+        x = pictures.reshape(-1, 16, 4, 16, 4, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 16, 16, 48) / 255.0
+        for kernel in self.kernels:
+            x = jax.nn.relu(convolved(x, kernel))
+        return jax.nn.relu(self.project(x.reshape(len(x), -1)))
+
+    @property
+    def layers(self) -> list[int]:
+        """Multiplications of each layer, for one picture."""
+        return [*(256 * kernel.size for kernel in self.kernels), self.project.weight.size]
+
+
+class Patches(eqx.Module):
+    """Patches of 4x4 pixels, then of 2x2 of these, by matrix products; a 3x3 convolution; a linear layer."""
+
+    first: Any
+    second: Any
+    kernel: Any
+    project: Linear
+
+    def __init__(self, sizes: tuple[int, int, int] = (32, 64, 32)):
+        keys, he = jax.random.split(key_for(1, "init"), 4), jax.nn.initializers.he_normal()
+        self.first, self.second = he(keys[0], (48, sizes[0])), he(keys[1], (4 * sizes[0], sizes[1]))
+        self.kernel = he(keys[2], (3, 3, *sizes[1:]))
+        self.project = Linear(noise(keys[3], (64 * sizes[2] + 1, FEATURES)))
+
+    def __call__(self, pictures: Any) -> Any:
+        blocks = pictures.reshape(-1, 8, 2, 4, 8, 2, 4, 3).transpose(0, 1, 4, 2, 5, 3, 6, 7)
+        x = jax.nn.relu(product(blocks.reshape(-1, 48) / 255.0, self.first))
+        x = jax.nn.relu(product(x.reshape(-1, len(self.second)), self.second)).reshape(
+            len(pictures), 8, 8, -1
+        )
+        x = jax.nn.relu(convolved(x, self.kernel))
+        return jax.nn.relu(self.project(x.reshape(len(x), -1)))
+
+    @property
+    def layers(self) -> list[int]:
+        """Multiplications of each layer, for one picture."""
+        return [256 * self.first.size, 64 * self.second.size, 64 * self.kernel.size, self.project.weight.size]
+
+
+def convolved(x: Any, kernel: Any) -> Any:
+    """A convolution of stride 1 that keeps the size."""
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def multiplications(net: Any) -> tuple[int, int]:
+    """Of an encoder and one picture: asked, and trained (no gradient of the picture)."""
+    if isinstance(net, ConvNet):
+        layers, side = list[int](), PICTURE[0]
+        for kernel, stride in zip(net.kernels, STRIDES, strict=True):
+            side = -(-side // stride)
+            layers.append(side * side * kernel.size)
+        layers.append(net.project.weight.size)
+    else:
+        layers = net.layers
+    return sum(layers), 3 * sum(layers) - layers[0]
+
+
+def in_parts(net: Any, pictures: Any, rows: int = 32) -> Any:
+    """Features of a batch, so many rows at a time: what lies between two layers stays in the cache."""
+    return jnp.concatenate([net(pictures[start : start + rows]) for start in range(0, len(pictures), rows)])
+
+
+def encoders(settings: Settings) -> list[Row]:
+    """The present encoder and others, trained alone; the peer is the present one."""
+    rng = np.random.default_rng(0)
+    pictures = jnp.asarray(rng.integers(256, size=(settings.batch, *PICTURE), dtype=np.uint8))
+    present, blocks, patches = Image(PICTURE, key_for(0, "init")), SpaceToDepth(), Patches()
+    works = {
+        "present": (trained(present, pictures), present.net),
+        "present, 32 rows at a time": (trained(present, pictures, in_parts), present.net),
+        "space to depth": (trained(blocks, pictures), blocks),
+        "patches": (trained(patches, pictures), patches),
+    }
+    turns: dict[str, Callable[[], float]] = {
+        name: Work(call, settings.seconds, settings.batch).turn for name, (call, _) in works.items()
+    }
+    rates = alternate({**turns, "limit": lambda: gemm_limit(SHAPES)}, rounds=settings.rounds)
+    found = list[Row]()
+    for name, (_, net) in works.items():
+        operations = 2.0 * multiplications(net)[1]
+        limit = [rate / operations for rate in rates["limit"]]
+        own = {"ours": rates[name], "peer": rates["present"], "limit": limit}
+        found.append(Row.of(f"encoder: {name}", own, megaflop=round(operations / 1e6)))
+    return found
+
+
+def looped(settings: Settings) -> Row:
+    """Cloning with its steps in a compiled loop; the peer is the product, a step at a time."""
+    small = dataclasses.replace(settings, batch=32, crop=0)
+    algorithm = ALGORITHMS["bc"](hidden=HIDDEN, batch_size=small.batch)  # type: ignore[call-arg]
+    ways = {"ours": Training(algorithm, small, looped=True), "peer": Training(algorithm, small)}
+    works = {name: Work(way.update, settings.seconds / 2, small.batch) for name, way in ways.items()}
+    return Row.of("bc in a loop", alternate({name: work.turn for name, work in works.items()}, rounds=2))
+
+
+def main(settings: Settings) -> None:
+    """Measure and print."""
+    if settings.quick:
+        settings = dataclasses.replace(
+            settings, methods=settings.methods[:1], batch=64, rows=1_024, rounds=1, seconds=0.3
+        )
+    jax.config.update("jax_enable_compilation_cache", False)
+    rows = list[Row]()
+    for name in settings.methods:
+        rows.append(contest(name, settings))
+        write_rows(settings.json, rows)
+    rows += [*encoders(settings), looped(settings)]
+    write_rows(settings.json, rows)
+    notes = [
+        f"limit: best float32 GEMM rate / megaflop an image.   aim: {GOAL:,} images a second on two cores.",
+        "peer: of an encoder the present one; of the loop the product, which runs a step at a time.",
+        "work: products and convolutions traced / unavoidable, before the compiler drops what is not used.",
+    ]
+    shown = list[Row]()
+    for row in rows:
+        details = dict(row.details)
+        if shares := details.pop("parts", None):
+            said = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
+            notes.append(f"An update of {row.method}: {said}.")
+        shown.append(dataclasses.replace(row, details=details))
+    show(f"Images a second in training, 64x64, batch {settings.batch}", "1/s", shown, notes)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))

@@ -1,0 +1,42 @@
+"""The arithmetic that the image benchmark counts by hand is what its encoders do."""
+
+from typing import Any
+
+import _arithmetic
+import image_training
+import jax
+import jax.numpy as jnp
+import pytest
+
+from suture.algorithms.table import ALGORITHMS
+from suture.keys import key_for
+from suture.nets.encoder import Image
+from suture.spaces import Box
+
+SHAPE = image_training.PICTURE
+
+
+@pytest.mark.parametrize("name", ["present", "blocks", "patches"])
+def test_encoders_multiply_as_often_as_is_said(name: str) -> None:
+    nets: dict[str, Any] = {
+        "present": Image(SHAPE, key_for(0, "init")), "blocks": image_training.SpaceToDepth(),
+        "patches": image_training.Patches(),
+    }  # fmt: skip
+    pictures = jnp.zeros((2, *SHAPE), jnp.uint8)
+    traced = _arithmetic._count(jax.make_jaxpr(nets[name])(pictures).jaxpr)
+    assert traced == 2 * 2 * image_training.multiplications(getattr(nets[name], "net", nets[name]))[0]
+    whole, parts = nets[name](pictures), image_training.in_parts(nets[name], pictures, 1)
+    assert whole.shape == (2, image_training.FEATURES)
+    assert jnp.allclose(whole, parts, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", image_training.HEADS)
+def test_no_update_does_with_less_than_the_limit_says(name: str) -> None:
+    """And none with twice as much: passes that were forgotten, or counted twice, would show."""
+    algorithm = ALGORITHMS[name](hidden=_arithmetic.HIDDEN)  # type: ignore[call-arg]
+    spec = image_training.spec_of(Box(SHAPE, "uint8"))
+    train, forward = image_training.PASSES[name]
+    net = Image(SHAPE, key_for(0, "init")).net
+    once, trained = image_training.multiplications(net)
+    least = 2.0 * (image_training.HEADS[name] + train * trained + forward * once)
+    assert least <= _arithmetic.performed(algorithm, spec, 4) / 4 < 2 * least

@@ -28,7 +28,7 @@ def episode(run: Run, env: Any, seed: int) -> tuple[list[Any], list[Any], bool]:
     seen, told = env.reset(seed=seed)
     shown, saw, ended = [env.unwrapped.render()], [seen["image"]], False
     while not ended:
-        seen, _, over, cut, told = env.step(run.policy.act(seen))
+        seen, _, over, cut, told = env.step(run.policy.act(seen, seed=len(shown)))
         ended = over or cut
         shown.append(env.unwrapped.render())
         saw.append(seen["image"])
@@ -75,7 +75,7 @@ def main(
     run: tyro.conf.Positional[Path],
     film_to: Annotated[Path, tyro.conf.arg(name="film")] = Path("docs/grasping.gif"),
     strip_to: Annotated[Path, tyro.conf.arg(name="strip")] = Path("docs/grasping.png"),
-    episodes: int = 6,
+    episodes: int = 12,
     seed: int = 5_000,
     size: int = 144,
 ) -> None:

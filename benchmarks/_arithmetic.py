@@ -14,6 +14,7 @@ import jax
 
 from suture.algorithms.base import Algorithm, Spec
 from suture.keys import key_for
+from suture.nets.conv import CHANNELS, FEATURES, STRIDES
 from suture.spaces import Box
 from suture.testing.contract import example_batch
 
@@ -152,3 +153,13 @@ def _inner(params: dict[str, Any]) -> list[Any]:
             elif hasattr(one, "jaxpr") and hasattr(one.jaxpr, "eqns"):
                 found.append(one.jaxpr)
     return found
+
+
+def encoder_layers(pixels: int, channels: int = 3) -> list[int]:
+    """Multiplications of each layer of the product's encoder (nets/conv.py), for one square picture."""
+    layers = list[int]()
+    for out, stride in zip(CHANNELS, STRIDES, strict=True):
+        pixels = -(-pixels // stride)
+        layers.append(pixels * pixels * 9 * channels * out)
+        channels = out
+    return [*layers, pixels * pixels * channels * FEATURES]

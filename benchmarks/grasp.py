@@ -25,6 +25,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import tyro
+from _arithmetic import encoder_layers
 from _bench import Options, Row, gemm_limit, show, wilson, write_rows
 
 import suture
@@ -34,7 +35,7 @@ from suture.envs.grasp.env import GRASP, GRASP_HELD_OUT
 from suture.envs.grasp.log import make
 from suture.envs.grasp.objects import Objects
 from suture.evaluation.evaluate import evaluate
-from suture.nets.conv import CHANNELS, FEATURES, STRIDES
+from suture.nets.conv import FEATURES
 from suture.online.experience import journal
 from suture.training.run import Run
 
@@ -87,12 +88,8 @@ def multiplications(pixels: int, samples: int = 2 * 64) -> float:
 
     A picture is encoded once for each network that is asked; a search asks for `samples` actions.
     """
-    width, layers, channels = pixels, list[int](), 3
-    for out, stride in zip(CHANNELS, STRIDES, strict=True):
-        width = -(-width // stride)
-        layers.append(width * width * 9 * channels * out)
-        channels = out
-    encode = sum(layers) + width * width * channels * FEATURES
+    layers = encoder_layers(pixels)
+    encode = sum(layers)
     seen, (first, second) = FEATURES + HAND, HIDDEN
     deeper = first * second + second
     ask = CRITICS * (seen * first + ACTION * first + deeper)

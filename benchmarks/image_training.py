@@ -21,14 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from _arithmetic import HIDDEN, Net, performed
+from _arithmetic import HIDDEN, Net, encoder_layers, performed
 from _bench import Options, Row, alternate, gemm_limit, rate_of, show, write_rows
 
 from suture.algorithms.base import Algorithm, Spec, follow
 from suture.algorithms.table import ALGORITHMS
 from suture.data.stage import Column, Rows
 from suture.keys import key_for
-from suture.nets.conv import FEATURES, STRIDES, ConvNet
+from suture.nets.conv import FEATURES, ConvNet
 from suture.nets.encoder import Image
 from suture.nets.mlp import Linear, noise, product
 from suture.nets.optimiser import adam
@@ -258,14 +258,7 @@ def convolved(x: Any, kernel: Any) -> Any:
 
 def multiplications(net: Any) -> tuple[int, int]:
     """Of an encoder and one picture: asked, and trained (no gradient of the picture)."""
-    if isinstance(net, ConvNet):
-        layers, side = list[int](), PICTURE[0]
-        for kernel, stride in zip(net.kernels, STRIDES, strict=True):
-            side = -(-side // stride)
-            layers.append(side * side * kernel.size)
-        layers.append(net.project.weight.size)
-    else:
-        layers = net.layers
+    layers = encoder_layers(PICTURE[0]) if isinstance(net, ConvNet) else net.layers
     return sum(layers), 3 * sum(layers) - layers[0]
 
 

@@ -14,7 +14,7 @@ import jax
 
 from suture.algorithms.base import Algorithm, Spec
 from suture.keys import key_for
-from suture.nets.conv import CHANNELS, FEATURES, STRIDES
+from suture.nets.conv import CHANNELS, FEATURES, PATCHES
 from suture.spaces import Box
 from suture.testing.contract import example_batch
 
@@ -158,8 +158,8 @@ def _inner(params: dict[str, Any]) -> list[Any]:
 def encoder_layers(pixels: int, channels: int = 3) -> list[int]:
     """Multiplications of each layer of the product's encoder (nets/conv.py), for one square picture."""
     layers = list[int]()
-    for out, stride in zip(CHANNELS, STRIDES, strict=True):
-        pixels = -(-pixels // stride)
-        layers.append(pixels * pixels * 9 * channels * out)
+    for out, patch in zip(CHANNELS[:-1], PATCHES, strict=True):
+        pixels = -(-pixels // patch)
+        layers.append(pixels**2 * patch**2 * channels * out)
         channels = out
-    return [*layers, pixels * pixels * channels * FEATURES]
+    return [*layers, pixels**2 * 9 * channels * CHANNELS[-1], pixels**2 * CHANNELS[-1] * FEATURES]

@@ -7,13 +7,15 @@ are synthetic; networks behind the encoder have two hidden layers of 256. The li
 program can avoid (each picture once through each network that is asked about it) at the best float32
 matrix-product rate of the same round. Parts of an update are timed as compiled programs of their own, in turn
 with the whole: batch, encoders that are asked, encoders that are trained, heads (the method itself, on
-features), optimiser. Further rows compare encoders that might take the place of the present one, trained
+features), optimiser. Further rows compare encoders of convolutions with the present one, trained
 alone, and show what convolutions cost inside a compiled loop, which `training/program.py` avoids on a CPU.
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable
+from operator import mul
 from typing import Any
 
 import equinox as eqx
@@ -28,9 +30,9 @@ from suture.algorithms.base import Algorithm, Spec, follow
 from suture.algorithms.table import ALGORITHMS
 from suture.data.stage import Column, Rows
 from suture.keys import key_for
-from suture.nets.conv import FEATURES, ConvNet
+from suture.nets.conv import FEATURES, ConvNet, in_patches
 from suture.nets.encoder import Image
-from suture.nets.mlp import Linear, noise, product
+from suture.nets.mlp import Linear, noise
 from suture.nets.optimiser import adam
 from suture.spaces import Box, Space
 from suture.testing.contract import example_batch
@@ -51,6 +53,12 @@ HEADS = {
     + 3 * TO_FEATURES,
     "qt_opt": Q.forward(2 * 64) + Q.forward() + Q.train() + TO_FEATURES,
 }  # fmt: skip
+OTHERS: dict[str, tuple[Any, ...]] = {
+    "strides 2, 2, 1": ((2, 2, 1),),
+    "strides 4, 2, 1": ((4, 2, 1),),
+    "blocks of 4x4, strides 1": ((1, 1, 1), 4),
+}
+"""Encoders of three convolutions, which the present one is compared with."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -195,65 +203,47 @@ def contest(name: str, settings: Settings) -> Row:
     )  # fmt: skip
 
 
-class SpaceToDepth(eqx.Module):
-    """Blocks of 4x4 pixels as channels, three 3x3 convolutions, a linear layer: all strides are 1."""
+class Convolutions(eqx.Module):
+    """Three 3x3 convolutions of 32 channels, a linear layer.
+
+    strides: of the convolutions.   block: width of the blocks of pixels that are channels first.
+    """
 
     kernels: tuple[Any, ...]
     project: Linear
+    strides: tuple[int, ...] = eqx.field(static=True)
+    block: int = eqx.field(static=True)
 
-    def __init__(self, channels: int = 32):
+    def __init__(self, strides: tuple[int, ...], block: int = 1):
         keys, he = jax.random.split(key_for(1, "init"), 4), jax.nn.initializers.he_normal()
-        sizes = (48, channels, channels, channels)
+        sizes = (3 * block**2, 32, 32, 32)
         self.kernels = tuple(
             he(key, (3, 3, size_in, size_out))
             for key, size_in, size_out in zip(keys, sizes[:-1], sizes[1:], strict=False)
         )
-        self.project = Linear(noise(keys[3], (256 * channels + 1, FEATURES)))
+        self.strides, self.block = strides, block
+        self.project = Linear(noise(keys[3], (self.places[-1] * 32 + 1, FEATURES)))
+
+    @property
+    def places(self) -> list[int]:
+        """How many places each convolution looks at."""
+        return [
+            (PICTURE[0] // self.block // stride) ** 2 for stride in itertools.accumulate(self.strides, mul)
+        ]
 
     def __call__(self, pictures: Any) -> Any:
-        x = pictures.reshape(-1, 16, 4, 16, 4, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 16, 16, 48) / 255.0
-        for kernel in self.kernels:
-            x = jax.nn.relu(convolved(x, kernel))
+        x = in_patches(pictures / 255.0, self.block)
+        for kernel, stride in zip(self.kernels, self.strides, strict=True):
+            layout = ("NHWC", "HWIO", "NHWC")
+            x = jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=layout)
+            x = jax.nn.relu(x)
         return jax.nn.relu(self.project(x.reshape(len(x), -1)))
 
     @property
     def layers(self) -> list[int]:
         """Multiplications of each layer, for one picture."""
-        return [*(256 * kernel.size for kernel in self.kernels), self.project.weight.size]
-
-
-class Patches(eqx.Module):
-    """Patches of 4x4 pixels, then of 2x2 of these, by matrix products; a 3x3 convolution; a linear layer."""
-
-    first: Any
-    second: Any
-    kernel: Any
-    project: Linear
-
-    def __init__(self, sizes: tuple[int, int, int] = (32, 64, 32)):
-        keys, he = jax.random.split(key_for(1, "init"), 4), jax.nn.initializers.he_normal()
-        self.first, self.second = he(keys[0], (48, sizes[0])), he(keys[1], (4 * sizes[0], sizes[1]))
-        self.kernel = he(keys[2], (3, 3, *sizes[1:]))
-        self.project = Linear(noise(keys[3], (64 * sizes[2] + 1, FEATURES)))
-
-    def __call__(self, pictures: Any) -> Any:
-        blocks = pictures.reshape(-1, 8, 2, 4, 8, 2, 4, 3).transpose(0, 1, 4, 2, 5, 3, 6, 7)
-        x = jax.nn.relu(product(blocks.reshape(-1, 48) / 255.0, self.first))
-        x = jax.nn.relu(product(x.reshape(-1, len(self.second)), self.second)).reshape(
-            len(pictures), 8, 8, -1
-        )
-        x = jax.nn.relu(convolved(x, self.kernel))
-        return jax.nn.relu(self.project(x.reshape(len(x), -1)))
-
-    @property
-    def layers(self) -> list[int]:
-        """Multiplications of each layer, for one picture."""
-        return [256 * self.first.size, 64 * self.second.size, 64 * self.kernel.size, self.project.weight.size]
-
-
-def convolved(x: Any, kernel: Any) -> Any:
-    """A convolution of stride 1 that keeps the size."""
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        seen = [places * kernel.size for places, kernel in zip(self.places, self.kernels, strict=True)]
+        return [*seen, self.project.weight.size]
 
 
 def multiplications(net: Any) -> tuple[int, int]:
@@ -271,12 +261,12 @@ def encoders(settings: Settings) -> list[Row]:
     """The present encoder and others, trained alone; the peer is the present one."""
     rng = np.random.default_rng(0)
     pictures = jnp.asarray(rng.integers(256, size=(settings.batch, *PICTURE), dtype=np.uint8))
-    present, blocks, patches = Image(PICTURE, key_for(0, "init")), SpaceToDepth(), Patches()
+    present = Image(PICTURE, key_for(0, "init"))
+    others = {name: Convolutions(*how) for name, how in OTHERS.items()}
     works = {
         "present": (trained(present, pictures), present.net),
         "present, 32 rows at a time": (trained(present, pictures, in_parts), present.net),
-        "space to depth": (trained(blocks, pictures), blocks),
-        "patches": (trained(patches, pictures), patches),
+        **{name: (trained(net, pictures), net) for name, net in others.items()},
     }
     turns: dict[str, Callable[[], float]] = {
         name: Work(call, settings.seconds, settings.batch).turn for name, (call, _) in works.items()

@@ -16,16 +16,14 @@ from suture.spaces import Box
 SHAPE = image_training.PICTURE
 
 
-@pytest.mark.parametrize("name", ["present", "blocks", "patches"])
+@pytest.mark.parametrize("name", ["present", *image_training.OTHERS])
 def test_encoders_multiply_as_often_as_is_said(name: str) -> None:
-    nets: dict[str, Any] = {
-        "present": Image(SHAPE, key_for(0, "init")), "blocks": image_training.SpaceToDepth(),
-        "patches": image_training.Patches(),
-    }  # fmt: skip
+    other = image_training.OTHERS.get(name)
+    net: Any = image_training.Convolutions(*other) if other else Image(SHAPE, key_for(0, "init"))
     pictures = jnp.zeros((2, *SHAPE), jnp.uint8)
-    traced = _arithmetic._count(jax.make_jaxpr(nets[name])(pictures).jaxpr)
-    assert traced == 2 * 2 * image_training.multiplications(getattr(nets[name], "net", nets[name]))[0]
-    whole, parts = nets[name](pictures), image_training.in_parts(nets[name], pictures, 1)
+    traced = _arithmetic._count(jax.make_jaxpr(net)(pictures).jaxpr)
+    assert traced == 2 * 2 * image_training.multiplications(getattr(net, "net", net))[0]
+    whole, parts = net(pictures), image_training.in_parts(net, pictures, 1)
     assert whole.shape == (2, image_training.FEATURES)
     assert jnp.allclose(whole, parts, atol=1e-5)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from suture.nets.conv import ConvNet
+from suture.nets.conv import ConvNet, in_patches
 from suture.nets.critics import critic_for
 from suture.nets.mlp import MLP, LayerNorm
 from suture.spaces import Box, Discrete
@@ -151,16 +151,17 @@ def test_convolutions_see_where_things_are() -> None:
     np.testing.assert_allclose(net(jnp.asarray(image).reshape(2, 1, 8, 8, 1))[:, 0], features, atol=1e-6)
 
 
-def test_the_first_convolution_is_a_sum_over_its_window() -> None:
-    net = ConvNet((8, 8, 1), KEY)
-    assert [kernel.shape for kernel in net.kernels] == [(3, 3, 1, 32), (3, 3, 32, 32), (3, 3, 32, 32)]
-    image = np.random.default_rng(0).uniform(size=(8, 8)).astype(np.float32)
+def test_a_layer_of_patches_is_a_convolution_whose_windows_do_not_overlap() -> None:
+    net = ConvNet((10, 7, 3), KEY)
+    image = np.random.default_rng(0).uniform(size=(2, 10, 7, 3)).astype(np.float32)
+    grey = np.pad(image - 0.5, ((0, 0), (0, 2), (0, 1), (0, 0)))
     found = jax.lax.conv_general_dilated(
-        jnp.asarray(image)[None, ..., None], net.kernels[0], (2, 2), "SAME",
+        jnp.asarray(grey), net.patches[0].weight.reshape(4, 4, 3, 32), (4, 4), "VALID",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )  # fmt: skip
-    window = (image[0:3, 0:3, None] * np.asarray(net.kernels[0])[:, :, 0]).sum((0, 1))
-    np.testing.assert_allclose(found[0, 0, 0], window, atol=1e-5)
+    layer = net.patches[0](in_patches(jnp.asarray(image) - 0.5, 4), bias=False)
+    np.testing.assert_allclose(layer, found, atol=1e-5)
+    assert net(jnp.asarray(image)).shape == (2, net.size)
 
 
 @pytest.mark.parametrize("action", [Box((2,)), Discrete(3)])

@@ -40,12 +40,14 @@ def test_a_row_says_what_was_played_and_from_how_much() -> None:
 
 
 def test_an_update_costs_what_is_counted_by_hand() -> None:
-    """Of 8 pixels: pictures of 4x4, 2x2, 2x2 behind the convolutions."""
-    convolutions = [16 * 9 * 3 * 32, 4 * 9 * 32 * 32, 4 * 9 * 32 * 32]
-    encode, ask = sum(convolutions) + 4 * 32 * 128, (128 + 3 + 8) * 128 + 128 * 128 + 128
-    train = 3 * (encode + ask) - convolutions[0]
+    """Of 8 pixels: four patches of 4x4, of which one is made, which a convolution looks at."""
+    layers, (first, second) = [4 * 48 * 32, 4 * 32 * 64, 9 * 64 * 64, 64 * 256], grasp.HIDDEN
+    encode, ask = sum(layers), (256 + 3 + 8) * first + first * second + second
+    train = 3 * (encode + ask) - layers[0]
     assert grasp.multiplications(8, samples=0) == train + 2 * (encode + ask)
-    assert grasp.multiplications(8) - grasp.multiplications(8, 0) == 128 * (8 * 128 + 128 * 128 + 128)
+    assert grasp.multiplications(8) - grasp.multiplications(8, 0) == 128 * (
+        8 * first + first * second + second
+    )
 
 
 def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) -> None:

@@ -1,5 +1,7 @@
 """The bin: its physics by hand, what its pictures show, and what is rewarded."""
 
+import dataclasses
+
 import gymnasium
 import numpy as np
 import pytest
@@ -190,6 +192,32 @@ def test_a_share_of_the_actions_is_random_where_the_habit_says_so(scene: Scene) 
     assert (tries[:, 5:] > 0).mean(axis=0) == pytest.approx([0.2] * 3, abs=0.04), "each choice is shown"
     assert (tries[:, 5:] > 0).sum(axis=1).max() == 1
     assert np.abs(tries[:, :3].mean(axis=0)).max() < 0.1
+
+
+def test_an_unsteady_script_aims_anew_at_each_step_and_a_steady_one_keeps_its_error(scene: Scene) -> None:
+    with_cube(scene)
+    for waver, aims in ((0.0, 1), (1.0, 5)):
+        script = Script(Habit(aim=0.01, waver=waver), np.random.default_rng(0))
+        assert len({tuple(script._goal(scene).place) for _ in range(5)}) == aims
+
+
+@pytest.mark.parametrize(("doubt", "grip"), [(0.0, 1), (1.0, 0)])
+def test_one_that_doubts_goes_up_again_from_what_is_under_its_fingers(
+    scene: Scene, doubt: float, grip: int
+) -> None:
+    """A finger stands on the cube: it is held up some 3 cm above where it wants to close."""
+    with_cube(scene)
+    script = Script(Habit(doubt=doubt), np.random.default_rng(0))
+    for _ in range(HORIZON):
+        plan_ = script._goal(scene)
+        script._plan = dataclasses.replace(plan_, place=np.array([0.045, 0.0, plan_.place[2]]))
+        before = float(scene.hand.position[2])
+        command = gripper.read(script.act(scene), REACH)
+        scene.act(command)
+        if command.displacement[2] > 0.005 and before < 0.08:
+            break
+    assert 0.03 < before < 0.06
+    assert command.grip == grip
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.7, -1.3])

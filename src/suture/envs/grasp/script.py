@@ -35,7 +35,8 @@ class Habit:
     """How a script errs.   aim, turn: standard deviation of place (metres) and yaw (radians) where it closes.
 
     action: standard deviation of the noise on an action's numbers.   random: chance that an action is random.
-    retry: chance that it tries again after a miss.
+    retry: chance that it tries again after a miss.   waver: chance, at each step, that it aims anew.
+    doubt: chance that it goes up and aims anew, rather than close, where something is under the fingers.
     """
 
     aim: float = 0.0
@@ -43,6 +44,8 @@ class Habit:
     action: float = 0.0
     random: float = 0.0
     retry: float = 1.0
+    waver: float = 0.0
+    doubt: float = 0.0
 
 
 EXACT = Habit()
@@ -51,7 +54,13 @@ EXACT = Habit()
 def _scripted(generator: np.random.Generator) -> Habit:
     worse = float(generator.random())
     return Habit(
-        aim=0.005 + 0.022 * worse, turn=0.1 + 0.5 * worse, action=0.05 + 0.15 * worse, random=0.08, retry=0.3
+        aim=0.005 + 0.022 * worse,
+        turn=0.1 + 0.5 * worse,
+        action=0.05 + 0.15 * worse,
+        random=0.08,
+        retry=0.3,
+        waver=0.2,
+        doubt=0.5,
     )
 
 
@@ -142,7 +151,7 @@ class Script:
     def act(self, scene: Scene) -> Array:
         """The next action (8,) float32."""
         generator, habit = self.generator, self.habit
-        if habit.random and generator.random() < habit.random:
+        if self._does(habit.random):
             return random_action(generator)
         action = self._next(scene)
         if habit.action:
@@ -167,16 +176,23 @@ class Script:
         if np.hypot(move[0], move[1]) > near or abs(turn) > facing:
             self._before, move[2] = np.inf, TRAVEL - height
             return _write(move, turn=turn)
-        if move[2] < -LEVEL and height < self._before - STUCK:
+        stuck = height >= self._before - STUCK
+        if move[2] < -LEVEL and not stuck:
             self._before = height
             return _write(move, turn=turn)
         self._before = np.inf
+        if move[2] < -LEVEL and self._does(habit.doubt):
+            self._plan = None
+            return _write(np.array([0.0, 0.0, TRAVEL - height]))
         return _write(np.array([0.0, 0.0, REACH.displacement]), grip=1)
+
+    def _does(self, chance: float) -> bool:
+        return chance > 0 and self.generator.random() < chance
 
     def _goal(self, scene: Scene) -> Plan:
         """The plan, with its error; a new one where the object is no longer where it was."""
-        plan_ = self._plan
-        if plan_ is None or np.abs(scene.places[plan_.number] - plan_.seen).max() > 0.01:
+        plan_, wavers = self._plan, self._does(self.habit.waver)
+        if plan_ is None or wavers or np.abs(scene.places[plan_.number] - plan_.seen).max() > 0.01:
             plan_ = self._plan = plan(scene)
             spread = np.array([self.habit.aim, self.habit.aim, 0.3 * self.habit.aim, self.habit.turn])
             self._off = spread * self.generator.standard_normal(4)

@@ -11,8 +11,8 @@ Every checkpoint is played in the bin on shapes that no log shows (`objects` hel
 the log's own too; the cross-entropy method chooses each action. Shares are of all episodes, with Wilson's
 95 % intervals. Seeds of evaluation are not those of the log; seeds from TUNED on were looked at when settings
 were chosen, those below were not. A row is the end of a stage; `averaged` is the mean of the points of its
-`curve`, (updates, share). With --folder the log and the runs stay, and what is there is gone on with: after a
-stop, or with more --seeds.
+`curve`, (updates, share). With --folder the log, the runs and their rows stay, and what is there is gone on
+with: after a stop, or with more --seeds. Seeds may be made at once, by a process each, once the log is there.
 """
 
 import dataclasses
@@ -27,6 +27,7 @@ import numpy as np
 import tyro
 from _arithmetic import encoder_layers
 from _bench import Options, Row, gemm_limit, show, wilson, write_rows
+from _kept import kept
 
 import suture
 from suture.data.dataset import Dataset
@@ -41,7 +42,7 @@ from suture.training.run import Run
 
 IDS = {"held-out": GRASP_HELD_OUT, "train": GRASP}
 HAND, ACTION = 3, 8
-HIDDEN, BATCH, CRITICS = (128, 128), 64, 1
+HIDDEN, BATCH, CRITICS = (256, 256), 64, 1
 OFFLINE = suture.QTOpt(
     loss="cross_entropy", choices=3, no_choice=True, critics=CRITICS, hidden=HIDDEN, batch_size=BATCH,
     critic_learning_rate=8e-4, critic_schedule="cosine", target_rate=0.01, lag=100,
@@ -49,6 +50,12 @@ OFFLINE = suture.QTOpt(
 ONLINE = dataclasses.replace(OFFLINE, critic_learning_rate=3e-4, critic_schedule="constant")
 SHARES = {"finetuned": (0.16, 0.4), "control": (0.0, 0.0)}
 """Of online rows in a batch: at the first update and at the last."""
+STAGES = ("behaviour", "offline", *SHARES)
+KEPT = (
+    "episodes", "pixels", "updates", "more", "updates_per_step", "at_once", "points", "played",
+    "evaluation_seed",
+)  # fmt: skip
+"""Settings that a row depends on."""
 MIX = {"scripted": 1.0}
 """Who makes the log."""
 TUNED = 100
@@ -59,15 +66,15 @@ TUNED = 100
 class Settings(Options):
     """Grasping from pictures, from a log and beyond it."""
 
-    episodes: int = 12_000
+    episodes: int = 40_000
     """Of the log; 160 with --quick."""
     pixels: int = 48
     """Width of a picture; 24 with --quick."""
-    updates: int = 14_000
+    updates: int = 24_000
     """Offline; 60 with --quick."""
     more: float = 0.05
     """Online transitions, as a share of the log's."""
-    updates_per_step: float = 1.2
+    updates_per_step: float = 0.6
     """Updates for each online transition."""
     at_once: int = 100
     """Episodes in a round; 5 with --quick."""
@@ -179,19 +186,32 @@ def played_out(stage: str, run: Run, seed: int, settings: Settings, *, offline: 
     return row_of(stage, seed, success, others, curve, offline=offline, online=online)
 
 
-def stages(data: Dataset, seed: int, settings: Settings, folder: Path) -> Iterator[Row]:
-    """The four rows of a seed."""
+def made(stage: str, data: Dataset, seed: int, settings: Settings, folder: Path) -> Row:
+    """The row of a stage of a seed, from nothing."""
     log = data.episodes
-    shown, other = scripted("held-out", seed, settings), scripted("train", seed, settings)
-    yield row_of("behaviour", seed, shown, other, [(0, float(np.mean(shown)))], offline=log, online=0)
+    if stage == "behaviour":
+        shown, other = scripted("held-out", seed, settings), scripted("train", seed, settings)
+        return row_of(stage, seed, shown, other, [(0, float(np.mean(shown)))], offline=log, online=0)
     run = offline(data, seed, settings, folder)
-    yield played_out("offline", run, seed, settings, offline=log)
-    for stage in SHARES:
-        done = further(stage, run, data, settings, folder / f"{stage}-{seed}")
-        online = (
-            sum(len(one["returns"]) for one in journal(done.path / "online")) if stage == "finetuned" else 0
+    if stage == "offline":
+        return played_out(stage, run, seed, settings, offline=log)
+    done = further(stage, run, data, settings, folder / f"{stage}-{seed}")
+    learned = journal(done.path / "online") if stage == "finetuned" else []
+    online = sum(len(one["returns"]) for one in learned)
+    return played_out(stage, done, seed, settings, offline=log, online=online)
+
+
+def stages(data: Dataset, seed: int, settings: Settings, folder: Path) -> Iterator[Row]:
+    """The four rows of a seed, which are kept in the folder."""
+    asked = {"settings": {name: repr(getattr(settings, name)) for name in KEPT}, "mix": MIX}
+    asked |= {"offline": dataclasses.asdict(OFFLINE), "online": dataclasses.asdict(ONLINE)}
+    for stage in STAGES:
+        file = folder / f"row-{stage}-{seed}.json"
+        found = kept(
+            file, asked, lambda stage=stage: {"row": vars(made(stage, data, seed, settings, folder))}
         )
-        yield played_out(stage, done, seed, settings, offline=log, online=online)
+        assert found is not None
+        yield Row(**found["row"])
 
 
 def speed(run: Run, settings: Settings) -> Row:

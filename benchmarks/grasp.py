@@ -66,15 +66,15 @@ TUNED = 100
 class Settings(Options):
     """Grasping from pictures, from a log and beyond it."""
 
-    episodes: int = 40_000
+    episodes: int = 30_000
     """Of the log; 160 with --quick."""
     pixels: int = 48
     """Width of a picture; 24 with --quick."""
-    updates: int = 24_000
+    updates: int = 14_000
     """Offline; 60 with --quick."""
     more: float = 0.05
     """Online transitions, as a share of the log's."""
-    updates_per_step: float = 0.6
+    updates_per_step: float = 0.5
     """Updates for each online transition."""
     at_once: int = 100
     """Episodes in a round; 5 with --quick."""

@@ -220,6 +220,33 @@ def test_one_that_doubts_goes_up_again_from_what_is_under_its_fingers(
     assert command.grip == grip
 
 
+@pytest.mark.parametrize(("haste", "ends"), [(0.0, 0), (1.0, 1)])
+def test_a_hasty_script_terminates_once_its_hand_is_high_enough_whatever_it_holds(
+    scene: Scene, haste: float, ends: int
+) -> None:
+    """The cube is held 2.5 cm below the hand, and so below the height that counts."""
+    with_cube(scene)
+    go(scene, (0.0, 0.0, 0.04))
+    grip(scene)
+    go(scene, (0.0, 0.0, LIFTED + 0.012))
+    assert scene.hand.position[2] > LIFTED
+    assert 0.05 < scene.places[0, 2] < LIFTED
+    action = Script(Habit(haste=haste), np.random.default_rng(0)).act(scene)
+    assert gripper.read(action, REACH).last == ends
+
+
+def test_uneven_lifts_fall_short_by_the_share_that_is_said(scene: Scene) -> None:
+    with_cube(scene)
+    go(scene, (0.0, 0.0, 0.02))
+    lifts = [
+        gripper.read(Script(Habit(uneven=0.6), np.random.default_rng(seed)).act(scene), REACH).displacement[2]
+        for seed in range(200)
+    ]
+    assert min(lifts) >= 0.4 * REACH.displacement
+    assert max(lifts) <= REACH.displacement
+    assert np.mean(lifts) == pytest.approx(0.7 * REACH.displacement, rel=0.05)
+
+
 @pytest.mark.parametrize("yaw", [0.0, 0.7, -1.3])
 def test_the_crop_follows_the_hand_and_shows_the_object_where_it_is(scene: Scene, yaw: float) -> None:
     """48 pixels are 27 cm of the floor; a green cube is 9 cm to the hand's right and 5 cm ahead of it."""

@@ -37,6 +37,9 @@ class Habit:
     action: standard deviation of the noise on an action's numbers.   random: chance that an action is random.
     retry: chance that it tries again after a miss.   waver: chance, at each step, that it aims anew.
     doubt: chance that it goes up and aims anew, rather than close, where something is under the fingers.
+    haste: chance that it terminates as soon as the hand is high enough, whether or not an object is. Without
+        it, a log in which a script never does so where it fails says that it never fails.
+    uneven: the share by which it may lift less than it wants to.
     """
 
     aim: float = 0.0
@@ -46,6 +49,8 @@ class Habit:
     retry: float = 1.0
     waver: float = 0.0
     doubt: float = 0.0
+    haste: float = 0.0
+    uneven: float = 0.0
 
 
 EXACT = Habit()
@@ -61,6 +66,8 @@ def _scripted(generator: np.random.Generator) -> Habit:
         retry=0.3,
         waver=0.2,
         doubt=0.5,
+        haste=0.3,
+        uneven=0.6,
     )
 
 
@@ -162,14 +169,14 @@ class Script:
         hand, habit = scene.hand, self.habit
         height = float(hand.position[2])
         if hand.closed:
-            if height > LIFTED and scene.lifted.any():
+            if height > LIFTED and (scene.lifted.any() or self._does(habit.haste)):
                 return _write(np.zeros(3), last=True)
             if hand.opening < 0.003 or height > LIFTED + 0.03:
                 if self.generator.random() >= habit.retry:
                     return _write(np.zeros(3), last=True)
                 self._plan = None
                 return _write(np.array([0.0, 0.0, 0.03]), grip=-1)
-            return _write(np.array([0.0, 0.0, LIFTED + 0.04 - height]))
+            return self._lift(LIFTED + 0.04 - height)
         goal = self._goal(scene)
         move, turn = hand.local(goal.place), float(_half_turn(goal.yaw - hand.yaw))
         near, facing = NEAR + REACH.displacement * habit.action, FACING + REACH.turn * habit.action
@@ -184,7 +191,11 @@ class Script:
         if move[2] < -LEVEL and self._does(habit.doubt):
             self._plan = None
             return _write(np.array([0.0, 0.0, TRAVEL - height]))
-        return _write(np.array([0.0, 0.0, REACH.displacement]), grip=1)
+        return self._lift(REACH.displacement, grip=1)
+
+    def _lift(self, wanted: float, *, grip: int = 0) -> Array:
+        less = self.habit.uneven and self.habit.uneven * self.generator.random()
+        return _write(np.array([0.0, 0.0, wanted * (1 - less)]), grip=grip)
 
     def _does(self, chance: float) -> bool:
         return chance > 0 and self.generator.random() < chance

@@ -45,7 +45,7 @@ HAND, ACTION = 3, 8
 HIDDEN, BATCH, CRITICS = (256, 256), 64, 1
 OFFLINE = suture.QTOpt(
     loss="cross_entropy", choices=3, no_choice=True, critics=CRITICS, hidden=HIDDEN, batch_size=BATCH,
-    critic_learning_rate=8e-4, critic_schedule="cosine", target_rate=0.01, lag=100,
+    critic_learning_rate=8e-4, critic_schedule="cosine", target_rate=0.01, lag=100, iterations=3,
 )  # fmt: skip
 ONLINE = dataclasses.replace(OFFLINE, critic_learning_rate=3e-4, critic_schedule="constant")
 SHARES = {"finetuned": (0.16, 0.4), "control": (0.0, 0.0)}
@@ -90,7 +90,7 @@ class Settings(Options):
     """Where the log and the runs stay; default: nowhere."""
 
 
-def multiplications(pixels: int, samples: int = 2 * 64) -> float:
+def multiplications(pixels: int, samples: int = OFFLINE.iterations * OFFLINE.samples) -> float:
     """What one row of an update of QT-Opt cannot avoid: a critic trained, two old ones asked, a search.
 
     A picture is encoded once for each network that is asked; a search asks for `samples` actions.

@@ -264,6 +264,20 @@ def test_qt_opt_acts_at_the_top_of_its_averaged_critic(best: float, found: float
     assert float(jnp.abs(action).max()) <= 1.0
 
 
+def test_a_search_that_acts_may_be_larger_than_one_that_trains() -> None:
+    small, line = QTOpt(samples=2, elites=1, iterations=1), Box((1,), low=(-1.0,), high=(1.0,))
+    state = begin(small, Spec(observation=Box((3,)), action=line))
+    critic = Quadratic(jnp.ones(1), jnp.ones(1), jnp.full((1, 1), 0.37))
+    state = eqx.tree_at(lambda s: s.targets, state, (critic, state.targets[1]))
+    large = dataclasses.replace(small, act_samples=64, act_iterations=6)
+    found = [float(one.policy(state)(jnp.zeros((1, 3))).mode()[0, 0]) for one in (small, large)]
+    assert abs(found[0] - 0.37) > 0.05
+    assert found[1] == pytest.approx(0.37, abs=5e-3)
+    acting, training = large.policy(state).maximise, large.maximiser(critic)
+    assert (acting.samples, acting.elites, acting.iterations) == (64, 32, 6)
+    assert (training.samples, training.elites, training.iterations) == (2, 1, 1)
+
+
 def test_qt_opt_searches_a_choice_as_such() -> None:
     """One number and a choice of three: its critic likes 0.4, and the second of them."""
     algorithm = QTOpt(hidden=(), choices=3, iterations=4)

@@ -59,14 +59,18 @@ class QLearning(CriticBased[QState]):
         """The search for the best action."""
         raise NotImplementedError
 
+    def network_for(self, spec: Spec, key: Key) -> Critic:
+        """The critics before the first update."""
+        action, norm = self.decision_space(spec), self.layer_norm
+        return critic_for(spec.observation, action, self.hidden, self.critics, key, layer_norm=norm)
+
     def init(self, spec: Spec, key: Key) -> QState:
         if self.loss == "cross_entropy" and (spec.reward_limit or 0.0) > 1:
             raise ConfigError(
                 f"{type(self).__name__}.loss='cross_entropy' is for values in [0, 1], and rewards reach "
                 f"{spec.reward_limit:g}. Scale them with --reward-scale, or choose loss='squared'."
             )
-        action, norm = self.decision_space(spec), self.layer_norm
-        critic = critic_for(spec.observation, action, self.hidden, self.critics, key, layer_norm=norm)
+        critic = self.network_for(spec, key)
         targets = (critic,) if self.targets == "one" else (critic, critic)
         steps = spec.steps if self.critic_schedule == "cosine" else 0
         optimiser = self._optimiser(steps)

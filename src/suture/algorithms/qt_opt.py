@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from suture.algorithms import fields
 from suture.algorithms.base import Spec
 from suture.algorithms.qlearning import QT_OPT, QLearning, QState
-from suture.config import bounded
+from suture.config import OWN, bounded
 from suture.data.actions import require_one_choice
 from suture.data.dataset import Dataset
 from suture.errors import ConfigError
@@ -35,11 +35,11 @@ class QTOpt(QLearning):
     elites: int = bounded(6, at_least=1, unit="actions", source=QT_OPT, help="around which it goes on")
     iterations: int = bounded(2, at_least=1, unit="iterations", source=QT_OPT, help="of the search")
     act_samples: int = bounded(
-        0, at_least=0, unit="actions",
+        0, at_least=0, unit="actions", source=OWN,
         help="in one iteration of a search that acts, with the same share of elites; 0: as many as samples",
     )  # fmt: skip
     act_iterations: int = bounded(
-        0, at_least=0, unit="iterations", help="of a search that acts; 0: as many as iterations"
+        0, at_least=0, unit="iterations", source=OWN, help="of a search that acts; 0: as many as iterations"
     )
     network: Literal["late", "paper"] = bounded(
         "late", source=QT_OPT,

@@ -154,7 +154,7 @@ def offline(data: Dataset, seed: int, settings: Settings, folder: Path) -> Run:
     """Trained on the log."""
     return suture.train(
         OFFLINE, data, out=folder / f"offline-{seed}", resume=True, seed=seed, steps=settings.updates,
-        checkpoint_every=max(1, settings.updates // settings.points),
+        checkpoint_every=-(-settings.updates // settings.points),
         log_every=max(1, settings.updates // 20), keep=settings.points + 1,
     )  # fmt: skip
 
@@ -169,7 +169,7 @@ def further(stage: str, run: Run, data: Dataset, settings: Settings, path: Path)
         run, env, data=data, out=path, resume=True, algorithm=ONLINE, steps=steps,
         updates_per_step=settings.updates_per_step, share_first=first, share_last=last,
         at_once=settings.at_once, window=settings.at_once, random_actions=0.1,
-        checkpoint_every=max(1, updates // settings.points), keep=settings.points + 1,
+        checkpoint_every=-(-updates // settings.points), keep=settings.points + 1,
     )  # fmt: skip
 
 

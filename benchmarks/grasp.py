@@ -46,6 +46,7 @@ HIDDEN, BATCH, CRITICS = (256, 256), 64, 1
 OFFLINE = suture.QTOpt(
     loss="cross_entropy", choices=3, no_choice=True, critics=CRITICS, hidden=HIDDEN, batch_size=BATCH,
     critic_learning_rate=8e-4, critic_schedule="cosine", target_rate=0.01, lag=100, iterations=3,
+    act_samples=256, act_iterations=4,
 )  # fmt: skip
 ONLINE = dataclasses.replace(OFFLINE, critic_learning_rate=3e-4, critic_schedule="constant")
 SHARES = {"finetuned": (0.16, 0.4), "control": (0.0, 0.0)}

@@ -168,7 +168,7 @@ def test_samples_of_choices() -> None:
 
 
 def test_an_observation_is_encoded_once() -> None:
-    """However often the critic is asked about it: three convolutions in all."""
+    """However often the critic is asked about it: one convolution in all."""
     space = Box((8, 8, 1), "uint8")
 
     def make() -> SearchPolicy:
@@ -180,7 +180,7 @@ def test_an_observation_is_encoded_once() -> None:
     compiled = act.lower(jax.eval_shape(make), observation).compile().as_text()
     assert compiled is not None
     convolutions = sum(" convolution(" in line for line in compiled.splitlines())
-    assert convolutions == 3
+    assert convolutions == 1
 
 
 def test_a_search_policy_acts_as_its_value_says() -> None:

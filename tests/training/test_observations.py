@@ -194,7 +194,7 @@ def cued(space: Space, cue: Any, rng: np.random.Generator) -> Any:
 
 LEARNER = IQL(
     hidden=(32,), batch_size=64, target_rate=0.2, inverse_temperature=5.0,
-    value_learning_rate=1e-2, critic_learning_rate=1e-2, actor_learning_rate=1e-2,
+    value_learning_rate=3e-3, critic_learning_rate=3e-3, actor_learning_rate=3e-3,
 )  # fmt: skip
 
 
@@ -206,11 +206,11 @@ def test_iql_follows_each_cue_that_it_sees(kind: str, discrete: bool, tmp_path: 
 
     Networks of images are trained step by step on a CPU: the other path through the program.
     """
-    space, every = OBSERVATIONS[kind], {"steps": 150, "checkpoint_every": 75, "log_every": 75}
+    space, every = OBSERVATIONS[kind], {"steps": 400, "checkpoint_every": 200, "log_every": 200}
     native.write(built(cued_log(space, discrete=discrete)).admit(), tmp_path / "store")
     data = load(tmp_path / "store")
     train(LEARNER, data, out=tmp_path / "whole", **every)
-    train_until(100, LEARNER, data, out=tmp_path / "broken", **every)
+    train_until(250, LEARNER, data, out=tmp_path / "broken", **every)
     run = train(LEARNER, data, out=tmp_path / "broken", resume=True, **every)
     assert checkpoints(tmp_path / "broken") == checkpoints(tmp_path / "whole")
     cue = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]).repeat(16, 0)

@@ -15,8 +15,8 @@ PATCHES, CHANNELS, FEATURES = (4, 2), (32, 64, 64), 256
 class ConvNet(eqx.Module):
     """Patches of 4x4 pixels, patches of 2x2 of these, a 3x3 convolution, a layer to 256 features; all ReLU.
 
-    Patches do not overlap, so that all but the convolution are matrix products: on a CPU it trains five times
-    as fast as three convolutions of strides 2, 2, 1, and what was learned with it was better
+    Patches do not overlap, so that all but the convolution are matrix products: on a CPU it trains three
+    to four times as fast as three convolutions of strides 2, 2, 1, and QT-Opt grasped better with it
     (benchmarks/image_training.py, benchmarks/RESULTS.md).
     Input: (*batch, height, width, channels) in [0, 1]; sides that are no multiple of 8 are filled with grey.
     """

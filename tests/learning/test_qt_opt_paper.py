@@ -16,9 +16,7 @@ from suture.spaces import Box
 from suture.training.run import open_run
 from suture.training.train import train
 
-PAPER = QTOpt(
-    network="paper", loss="cross_entropy", critics=2, layer_norm=True, samples=8, elites=2, batch_size=4
-)
+PAPER = QTOpt(network="paper", loss="cross_entropy", layer_norm=True, samples=8, elites=2, batch_size=4)
 
 
 def pictures() -> Dataset:
@@ -44,8 +42,6 @@ def test_one_update_changes_every_weight_and_the_run_acts(tmp_path: Path) -> Non
     actions = run.policy.act(rows)
     assert actions.shape == (3, 2)
     assert np.ptp(actions, axis=0).min() > 0
-    one = run.policy.act(jax.tree.map(lambda column: column[0], rows))
-    np.testing.assert_allclose(one, actions[0], rtol=1e-4, atol=1e-5)
 
 
 def test_without_a_picture_it_is_refused(tmp_path: Path) -> None:

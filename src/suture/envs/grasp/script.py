@@ -37,6 +37,7 @@ class Habit:
     action: standard deviation of the noise on an action's numbers.   random: chance that an action is random.
     retry: chance that it tries again after a miss.   waver: chance, at each step, that it aims anew.
     doubt: chance that it goes up and aims anew, rather than close, where something is under the fingers.
+    stubborn: chance, at each step, that it pushes on there. Without it, no log shows that this leads nowhere.
     haste: chance that it terminates as soon as the hand is high enough, whether or not an object is. Without
         it, a log in which a script never does so where it fails says that it never fails.
     uneven: the share by which it may lift less than it wants to.
@@ -49,6 +50,7 @@ class Habit:
     retry: float = 1.0
     waver: float = 0.0
     doubt: float = 0.0
+    stubborn: float = 0.0
     haste: float = 0.0
     uneven: float = 0.0
 
@@ -59,13 +61,14 @@ EXACT = Habit()
 def _scripted(generator: np.random.Generator) -> Habit:
     worse = float(generator.random())
     return Habit(
-        aim=0.005 + 0.022 * worse,
+        aim=0.004 + 0.020 * worse,
         turn=0.1 + 0.5 * worse,
         action=0.05 + 0.15 * worse,
         random=0.08,
         retry=0.3,
         waver=0.2,
         doubt=0.5,
+        stubborn=0.4,
         haste=0.3,
         uneven=0.6,
     )
@@ -184,7 +187,7 @@ class Script:
             self._before, move[2] = np.inf, TRAVEL - height
             return _write(move, turn=turn)
         stuck = height >= self._before - STUCK
-        if move[2] < -LEVEL and not stuck:
+        if move[2] < -LEVEL and (not stuck or self._does(habit.stubborn)):
             self._before = height
             return _write(move, turn=turn)
         self._before = np.inf

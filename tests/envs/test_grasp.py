@@ -206,18 +206,32 @@ def test_one_that_doubts_goes_up_again_from_what_is_under_its_fingers(
     scene: Scene, doubt: float, grip: int
 ) -> None:
     """A finger stands on the cube: it is held up some 3 cm above where it wants to close."""
-    with_cube(scene)
-    script = Script(Habit(doubt=doubt), np.random.default_rng(0))
-    for _ in range(HORIZON):
-        plan_ = script._goal(scene)
-        script._plan = dataclasses.replace(plan_, place=np.array([0.045, 0.0, plan_.place[2]]))
-        before = float(scene.hand.position[2])
-        command = gripper.read(script.act(scene), REACH)
-        scene.act(command)
-        if command.displacement[2] > 0.005 and before < 0.08:
-            break
+    *_, (before, command) = onto_the_cube(scene, Habit(doubt=doubt))
     assert 0.03 < before < 0.06
     assert command.grip == grip
+
+
+def test_one_that_is_stubborn_pushes_on(scene: Scene) -> None:
+    *_, (before, command) = acts = onto_the_cube(scene, Habit(stubborn=1.0))
+    assert len(acts) == HORIZON
+    assert 0.03 < before < 0.06
+    assert (command.grip, command.last) == (0, False)
+    assert command.displacement[2] < -0.005
+
+
+def onto_the_cube(scene: Scene, habit: Habit) -> list[tuple[float, gripper.Command]]:
+    """A finger comes down on the cube. The hand's height and the command, until one leads up."""
+    with_cube(scene)
+    script, acts = Script(habit, np.random.default_rng(0)), list[tuple[float, gripper.Command]]()
+    while len(acts) < HORIZON:
+        plan_ = script._goal(scene)
+        script._plan = dataclasses.replace(plan_, place=np.array([0.045, 0.0, plan_.place[2]]))
+        before, command = float(scene.hand.position[2]), gripper.read(script.act(scene), REACH)
+        scene.act(command)
+        acts.append((before, command))
+        if command.displacement[2] > 0.005 and before < 0.08:
+            break
+    return acts
 
 
 @pytest.mark.parametrize(("haste", "ends"), [(0.0, 0), (1.0, 1)])

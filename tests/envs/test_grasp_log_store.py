@@ -22,7 +22,8 @@ from suture.envs.grasp.collect import ACTION_SPACE, Recipe, plainly
 from suture.envs.grasp.log import make
 from suture.envs.grasp.scene import REACH
 from suture.envs.grasp.script import random_action
-from suture.errors import ConfigError
+from suture.errors import ConfigError, RunLocked
+from suture.storage.lock import Lock
 
 RECIPE = Recipe(pixels=16, seed=3, mix={"scripted": 0.7, "random": 0.3})
 COUNT = 36
@@ -76,6 +77,16 @@ def test_the_recipe_lies_beside_it_and_says_how_often_it_succeeded(log: Path) ->
     paid = np.add.reduceat(np.asarray(data.reward) == 1, data.episode_start[:-1])
     assert told["success"]["all"] == pytest.approx(paid.mean())
     assert told["success"]["random"] == 0 < told["success"]["scripted"]
+
+
+def test_a_complete_one_is_only_read_also_while_it_is_written_to(log: Path) -> None:
+    before = contents(log)
+    with Lock(log / "lock"):
+        again = make(RECIPE, log, episodes=COUNT, resume=True)
+        with pytest.raises(RunLocked, match="is being written to by"):
+            make(RECIPE, log, episodes=COUNT + 1, resume=True)
+    np.testing.assert_array_equal(again.action, load(log).action)
+    assert contents(log) == before
 
 
 def test_only_the_same_recipe_goes_on(log: Path, tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def make(
             f"{out} exists already and is never overwritten. Name another folder, or go on in it: --resume."
         )
     told = {"recipe": dataclasses.asdict(recipe), "versions": _versions()}
-    _require_same(out, told)
+    found = _require_same(out, told)
+    if found.get("episodes") == episodes and (data := read(out)).episodes == episodes:
+        return data  # nothing is written: several processes may read it at once
     layout = Layout(
         observation_space=recipe.observation_space, action_space=ACTION_SPACE, columns=COLUMNS,
         source="suture make grasps",
@@ -99,15 +101,15 @@ def _require_modules() -> None:
             ) from error
 
 
-def _require_same(out: Path, told: Mapping[str, Any]) -> None:
-    """`ConfigError` where a folder was begun with something else, which is named."""
+def _require_same(out: Path, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a folder says of itself so far; `ConfigError` where it was begun with something else, named."""
     where = out / RECIPE
     if not where.exists():
         if list(out.glob("frames-*")) or any(log.stat().st_size for log in out.glob("log-*")):
             raise ConfigError(
                 f"{out} holds episodes without {RECIPE}: nobody knows whose. Name a new folder."
             )
-        return
+        return {}
     found = object_of(read_json(member(out, RECIPE), max_bytes=1 << 20), str(where))
     plain = json.loads(json.dumps(told))
     for part, values in plain.items():
@@ -121,3 +123,4 @@ def _require_same(out: Path, told: Mapping[str, Any]) -> None:
                 f"{out} was begun with another {part.removesuffix('s')}: {'; '.join(odd)}. The rest would "
                 "not belong to it. Begin it as it was, or name a new folder."
             )
+    return found

@@ -90,7 +90,7 @@ def play(seed: int, recipe: Recipe) -> Episode:
     script = Script(BEHAVIOURS[behaviour](generator), generator)
     seen, acted, rewards, ended = [first], list[Array](), list[float](), False
     while not ended and len(acted) < HORIZON:
-        acted.append(plainly(script.act(env.scene), generator))
+        acted.append(plainly(script.act(env.scene), generator, closed=env.scene.hand.closed))
         observation, reward, ended, _, _ = env.step(acted[-1])
         seen.append(observation)
         rewards.append(reward)
@@ -101,17 +101,20 @@ def play(seed: int, recipe: Recipe) -> Episode:
     )  # fmt: skip
 
 
-def plainly(action: Array, generator: np.random.Generator) -> Array:
+def plainly(action: Array, generator: np.random.Generator, *, closed: bool) -> Array:
     """An action (8,) that does the same, as a search writes it: of the last three at most one is 1, else -1.
 
     What decides nothing is drawn at random, so that a log shows that it is idle and covers all that a search
-    may ask for: the length of (sine, cosine), and the whole motion of an action that terminates.
+    may ask for: the length of (sine, cosine), the whole motion of an action that terminates, and whether a
+    hand that stays as it is, `closed` or not, is told so.
     """
     command, motion = gripper.read(action, REACH), action[:3]
     turn, grip = command.turn, command.grip
     if command.last:
         motion, grip = generator.uniform(-1.0, 1.0, 3), 0
         turn = float(generator.uniform(-REACH.turn, REACH.turn))
+    elif grip in (0, stays := 1 if closed else -1):
+        grip = stays * int(generator.integers(2))
     slope = math.tan(turn)
     cosine = float(generator.uniform(COSINE, min(1.0, SINE / max(abs(slope), SINE))))
     chosen = np.where([grip < 0, grip > 0, command.last], 1.0, -1.0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from suture.envs import gripper
-from suture.envs.grasp.scene import HALF, LIFTED, LOW, REACH, Scene
+from suture.envs.grasp.scene import HALF, HIGH, LIFTED, LOW, REACH, Scene
 from suture.spaces import Array
 
 TRAVEL, NEAR, LEVEL, FACING = 0.085, 0.012, 0.012, 0.12
@@ -49,6 +49,7 @@ class Habit:
     random: float = 0.0
     retry: float = 1.0
     waver: float = 0.0
+    stray: float = 0.0
     doubt: float = 0.0
     stubborn: float = 0.0
     haste: float = 0.0
@@ -61,12 +62,13 @@ EXACT = Habit()
 def _scripted(generator: np.random.Generator) -> Habit:
     worse = float(generator.random())
     return Habit(
-        aim=0.004 + 0.020 * worse,
-        turn=0.1 + 0.5 * worse,
+        aim=0.003 + 0.013 * worse,
+        turn=0.1 + 0.4 * worse,
         action=0.05 + 0.15 * worse,
         random=0.08,
         retry=0.3,
         waver=0.2,
+        stray=0.2,
         doubt=0.5,
         stubborn=0.4,
         haste=0.3,
@@ -196,6 +198,11 @@ class Script:
             return _write(np.array([0.0, 0.0, TRAVEL - height]))
         return self._lift(REACH.displacement, grip=1)
 
+    def _astray(self, plan_: Plan) -> Plan:
+        """The same, of anywhere."""
+        place = self.generator.uniform(LOW, [HIGH[0], HIGH[1], TRAVEL])
+        return dataclasses.replace(plan_, place=place, yaw=self.generator.uniform(-np.pi / 2, np.pi / 2))
+
     def _lift(self, wanted: float, *, grip: int = 0) -> Array:
         less = self.habit.uneven and self.habit.uneven * self.generator.random()
         return _write(np.array([0.0, 0.0, wanted * (1 - less)]), grip=grip)
@@ -205,10 +212,11 @@ class Script:
 
     def _goal(self, scene: Scene) -> Plan:
         """The plan, with its error; a new one where the object is no longer where it was."""
-        plan_, wavers = self._plan, self._does(self.habit.waver)
+        habit, plan_ = self.habit, self._plan
+        wavers = self._does(habit.waver)
         if plan_ is None or wavers or np.abs(scene.places[plan_.number] - plan_.seen).max() > 0.01:
-            plan_ = self._plan = plan(scene)
-            spread = np.array([self.habit.aim, self.habit.aim, 0.3 * self.habit.aim, self.habit.turn])
+            plan_ = self._plan = self._astray(plan(scene)) if self._does(habit.stray) else plan(scene)
+            spread = np.array([habit.aim, habit.aim, 0.3 * habit.aim, habit.turn])
             self._off = spread * self.generator.standard_normal(4)
         place = np.maximum(plan_.place + self._off[:3], LOW)
         return dataclasses.replace(plan_, place=place, yaw=plan_.yaw + self._off[3])

@@ -16,7 +16,7 @@ from suture.data.formats.episode_writer import Writer
 from suture.envs.grasp.collect import ACTION_SPACE, COLUMNS, Recipe, collect
 from suture.envs.grasp.env import HORIZON, PENALTY
 
-RECIPE = Recipe(mix={"scripted": 0.5, "epsilon": 0.3, "exact": 0.1, "random": 0.1}, pixels=16, seed=4)
+RECIPE = Recipe(mix={"scripted": 0.5, "epsilon": 0.3, "exact": 0.1, "random": 0.1}, pixels=16, seed=10)
 COUNT = 24
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,21 +127,26 @@ def test_what_is_not_installed_is_named_before_a_folder_is_made(
 def test_logged_actions_command_the_same_as_those_that_were_chosen() -> None:
     generator = np.random.default_rng(0)
     low, high = (np.asarray(bound) for bound in (ACTION_SPACE.low, ACTION_SPACE.high))
-    ended, turns = 0, list[Any]()
+    ended, turns, told = 0, list[Any](), Counter[tuple[bool, int]]()
     for _ in range(400):
         given = random_action(generator)
         given[3:] += generator.normal(0, 0.4, 5)
-        written = plainly(np.clip(given, -1, 1), generator)
+        closed = bool(generator.integers(2))
+        written = plainly(np.clip(given, -1, 1), generator, closed=closed)
         one, other = gripper.read(given, REACH), gripper.read(written, REACH)
         assert ((low - 1e-6 <= written) & (written <= high + 1e-6)).all()
         assert one.last == other.last
         ended += one.last
         turns.append((written[3:5] - low[3:5]) / (high - low)[3:5])
         if not one.last:
-            assert one.grip == other.grip
+            assert (one.grip or (1 if closed else -1)) == (other.grip or (1 if closed else -1))
+            told[closed, other.grip] += 1
             assert one.turn == pytest.approx(other.turn, abs=1e-6)
             np.testing.assert_allclose(one.displacement, other.displacement, atol=1e-7)
     assert ended > 10
+    for closed, stays in ((True, 1), (False, -1)):
+        said, silent = told[closed, stays], told[closed, 0]
+        assert 0.4 < said / (said + silent) < 0.6, "that a hand stays as it is, is said or not"
     held = np.histogram2d(*np.transpose(turns), bins=3, range=[[0, 1], [0, 1]])[0]
     assert (held > 5).all(), "whatever pair of sine and cosine a search asks for, the log has one near it"
 

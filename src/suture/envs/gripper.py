@@ -67,10 +67,11 @@ def write(displacement: Array, turn: float, grip: int, reach: Reach, *, last: bo
     )  # fmt: skip
 
 
-def bodies(*, damping: float = 6.0, mass: float = 1.0) -> str:
+def bodies(*, damping: float = 6.0, mass: float = 1.0, breadth: float = 0.01) -> str:
     """The hand at the origin, which is the point between its finger-tips, and the target that it follows.
 
-    damping: of the fingers, in N s/m.   mass: of the hand without its fingers, in kg.
+    damping: of the fingers, in N s/m.   mass: of the hand without its fingers, in kg.   breadth: half of a
+    finger's, along y, in metres.
     `bumper` touches nothing but what a scene pairs it with.
     """
     return f"""
@@ -89,11 +90,11 @@ def bodies(*, damping: float = 6.0, mass: float = 1.0) -> str:
         contype="0" conaffinity="0"/>
   <body name="left" gravcomp="1">
     <joint name="left" type="slide" axis="-1 0 0" range="0 {OPEN}" damping="{damping:g}"/>
-    <geom type="box" size="{FINGER} .01 .032" pos="-{FINGER} 0 .018" rgba=".15 .35 .75 1" mass=".05"/>
+    <geom type="box" size="{FINGER} {breadth:g} .032" pos="-{FINGER} 0 .018" rgba=".15 .35 .75 1" mass=".05"/>
   </body>
   <body name="right" gravcomp="1">
     <joint name="right" type="slide" axis="1 0 0" range="0 {OPEN}" damping="{damping:g}"/>
-    <geom type="box" size="{FINGER} .01 .032" pos="{FINGER} 0 .018" rgba=".15 .35 .75 1" mass=".05"/>
+    <geom type="box" size="{FINGER} {breadth:g} .032" pos="{FINGER} 0 .018" rgba=".15 .35 .75 1" mass=".05"/>
   </body>
 </body>
 """

@@ -15,6 +15,8 @@ from suture.spaces import Array
 
 REACH = gripper.Reach(displacement=0.07, turn=0.6)
 """The farthest that one action moves."""
+BREADTH = 0.02
+"""Half of a finger's, along the hand's y (metres): how far beside an object's middle it may close."""
 HALF, WALL, THIN, SLOPE = 0.13, 0.035, 0.003, 0.4
 """Half the floor's side, half the walls' height along their slope and thickness (m), their lean (radians)."""
 LOW, HIGH = np.array([-0.12, -0.12, 0.016]), np.array([0.12, 0.12, 0.22])
@@ -61,7 +63,7 @@ def mjcf(things: Sequence[Thing]) -> str:
   <worldbody>
     <geom class="bin" type="plane" size="1 1 .1" rgba=".80 .78 .74 1"/>
     {walls}
-    {gripper.bodies(damping=40.0, mass=0.3)}
+    {gripper.bodies(damping=40.0, mass=0.3, breadth=BREADTH)}
     {"".join(thing.xml(f"thing{number}") for number, thing in enumerate(things))}
   </worldbody>
   <equality>{FOLLOW}</equality>

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from suture.envs import gripper
-from suture.envs.grasp.scene import HALF, HIGH, LIFTED, LOW, REACH, Scene
+from suture.envs.grasp.scene import BREADTH, HALF, LIFTED, LOW, REACH, Scene
 from suture.spaces import Array
 
 TRAVEL, NEAR, LEVEL, FACING = 0.085, 0.012, 0.012, 0.12
@@ -24,8 +24,8 @@ AXES = np.stack(
     [[np.cos(TURNS), np.sin(TURNS), 0 * TURNS], [-np.sin(TURNS), np.cos(TURNS), 0 * TURNS]], axis=1
 ).transpose(2, 1, 0)
 """The hand's x and y axes at each yaw, (12, 2, 3)."""
-THICK, BROAD = 2 * gripper.FINGER, 0.01
-"""A finger's thickness along the hand's x, and half its breadth along y."""
+THICK = 2 * gripper.FINGER
+"""A finger's thickness along the hand's x."""
 SPHERE, CAPSULE, ELLIPSOID, CYLINDER = 2, 3, 4, 5
 """MuJoCo's numbers of geom types; the rest are boxes."""
 
@@ -49,7 +49,6 @@ class Habit:
     random: float = 0.0
     retry: float = 1.0
     waver: float = 0.0
-    stray: float = 0.0
     doubt: float = 0.0
     stubborn: float = 0.0
     haste: float = 0.0
@@ -62,15 +61,14 @@ EXACT = Habit()
 def _scripted(generator: np.random.Generator) -> Habit:
     worse = float(generator.random())
     return Habit(
-        aim=0.003 + 0.013 * worse,
-        turn=0.1 + 0.4 * worse,
+        aim=0.007 + 0.027 * worse,
+        turn=0.1 + 0.5 * worse,
         action=0.05 + 0.15 * worse,
         random=0.08,
         retry=0.3,
         waver=0.2,
-        stray=0.2,
         doubt=0.5,
-        stubborn=0.4,
+        stubborn=0.7,
         haste=0.3,
         uneven=0.6,
     )
@@ -136,14 +134,14 @@ def _room(low: Array, high: Array, middle: Array, half: Array) -> Array:
     others = ~np.eye(len(low), dtype=bool)
     below, above = low[None] - middle[:, None], high[None] - middle[:, None]  # (n, others, 12, 2)
     inner, outer = half[:, None], gripper.OPEN + THICK
-    across = np.maximum(below[..., 1] - BROAD, -BROAD - above[..., 1])
+    across = np.maximum(below[..., 1] - BREADTH, -BREADTH - above[..., 1])
     along = np.minimum(
         np.maximum(below[..., 0] - outer, inner - above[..., 0]),
         np.maximum(-outer - above[..., 0], below[..., 0] + inner),
     )
     gap = np.where(others[..., None], np.maximum(across, along), np.inf).min(axis=1)
     at = np.einsum("nta,tak->ntk", middle, AXES)[..., :2]
-    reach = outer * np.abs(AXES[:, 0, :2]) + BROAD * np.abs(AXES[:, 1, :2])
+    reach = outer * np.abs(AXES[:, 0, :2]) + BREADTH * np.abs(AXES[:, 1, :2])
     return np.minimum(gap, (HALF - reach - np.abs(at)).min(axis=-1))
 
 
@@ -198,11 +196,6 @@ class Script:
             return _write(np.array([0.0, 0.0, TRAVEL - height]))
         return self._lift(REACH.displacement, grip=1)
 
-    def _astray(self, plan_: Plan) -> Plan:
-        """The same, of anywhere."""
-        place = self.generator.uniform(LOW, [HIGH[0], HIGH[1], TRAVEL])
-        return dataclasses.replace(plan_, place=place, yaw=self.generator.uniform(-np.pi / 2, np.pi / 2))
-
     def _lift(self, wanted: float, *, grip: int = 0) -> Array:
         less = self.habit.uneven and self.habit.uneven * self.generator.random()
         return _write(np.array([0.0, 0.0, wanted * (1 - less)]), grip=grip)
@@ -215,7 +208,7 @@ class Script:
         habit, plan_ = self.habit, self._plan
         wavers = self._does(habit.waver)
         if plan_ is None or wavers or np.abs(scene.places[plan_.number] - plan_.seen).max() > 0.01:
-            plan_ = self._plan = self._astray(plan(scene)) if self._does(habit.stray) else plan(scene)
+            plan_ = self._plan = plan(scene)
             spread = np.array([habit.aim, habit.aim, 0.3 * habit.aim, habit.turn])
             self._off = spread * self.generator.standard_normal(4)
         place = np.maximum(plan_.place + self._off[:3], LOW)

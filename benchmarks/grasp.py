@@ -71,7 +71,7 @@ class Settings(Options):
     """Of the log; 160 with --quick."""
     pixels: int = 48
     """Width of a picture; 24 with --quick."""
-    updates: int = 14_000
+    updates: int = 20_000
     """Offline; 60 with --quick."""
     more: float = 0.05
     """Online transitions, as a share of the log's."""

@@ -21,15 +21,15 @@ DENSITY, FRICTION = (300.0, 1200.0), (0.9, 1.4)
 
 
 def _box(generator: np.random.Generator) -> list[Part]:
-    return [("box", _drawn(generator, (0.012, 0.012, 0.012), (0.022, 0.03, 0.022)), CENTRE, UP)]
+    return [("box", _drawn(generator, (0.012, 0.012, 0.012), (0.022, 0.042, 0.022)), CENTRE, UP)]
 
 
 def _cylinder(generator: np.random.Generator) -> list[Part]:
-    return [("cylinder", _drawn(generator, (0.012, 0.012), (0.022, 0.03)), CENTRE, UP)]
+    return [("cylinder", _drawn(generator, (0.012, 0.012), (0.022, 0.042)), CENTRE, UP)]
 
 
 def _ellipsoid(generator: np.random.Generator) -> list[Part]:
-    return [("ellipsoid", _drawn(generator, (0.014, 0.014, 0.014), (0.022, 0.032, 0.022)), CENTRE, UP)]
+    return [("ellipsoid", _drawn(generator, (0.014, 0.014, 0.014), (0.022, 0.044, 0.022)), CENTRE, UP)]
 
 
 def _capsule(generator: np.random.Generator) -> list[Part]:

@@ -145,6 +145,15 @@ def ready(height: float) -> Grasp:
     return env
 
 
+def test_fingers_hold_what_lies_two_centimetres_beside_their_middle(scene: Scene) -> None:
+    with_cube(scene, y=0.022)
+    go(scene, (0.0, 0.0, 0.02))
+    grip(scene)
+    for _ in range(2):
+        grip(scene, up=0.07)
+    assert scene.lifted.all(), scene.places
+
+
 @pytest.mark.parametrize(("height", "reward"), [(0.16, 1.0), (0.135, 1.0), (0.11, 0.0), (0.02, 0.0)])
 def test_only_an_object_above_twelve_centimetres_is_rewarded(height: float, reward: float) -> None:
     env = ready(height)

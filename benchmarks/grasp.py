@@ -32,7 +32,7 @@ from _kept import kept
 
 import suture
 from suture.data.dataset import Dataset
-from suture.envs.grasp.collect import Recipe, collect
+from suture.envs.grasp.collect import EDITION, Recipe, collect
 from suture.envs.grasp.env import GRASP, GRASP_HELD_OUT
 from suture.envs.grasp.log import make
 from suture.envs.grasp.objects import Objects
@@ -204,7 +204,8 @@ def made(stage: str, data: Dataset, seed: int, settings: Settings, folder: Path)
 
 def stages(data: Dataset, seed: int, settings: Settings, folder: Path) -> Iterator[Row]:
     """The four rows of a seed, which are kept in the folder."""
-    asked = {"settings": {name: repr(getattr(settings, name)) for name in KEPT}, "mix": MIX}
+    asked = {"settings": {name: repr(getattr(settings, name)) for name in KEPT}}
+    asked |= {"log": {"mix": MIX, "edition": EDITION}}
     asked |= {"offline": dataclasses.asdict(OFFLINE), "online": dataclasses.asdict(ONLINE)}
     for stage in STAGES:
         file = folder / f"row-{stage}-{seed}.json"

@@ -73,7 +73,7 @@ def test_one_that_was_broken_off_ends_with_the_same_bytes(
 def test_the_recipe_lies_beside_it_and_says_how_often_it_succeeded(log: Path) -> None:
     told, data = json.loads((log / "recipe.json").read_text()), load(log)
     assert told["recipe"] == dataclasses.asdict(RECIPE)
-    assert told["versions"].keys() == {"suture", "mujoco", "numpy"}
+    assert told["versions"].keys() == {"suture", "edition", "mujoco", "numpy"}
     assert (told["episodes"], told["transitions"]) == (COUNT, len(data)) == (data.episodes, len(data))
     paid = np.add.reduceat(np.asarray(data.reward) == 1, data.episode_start[:-1])
     assert told["success"]["all"] == pytest.approx(paid.mean())
@@ -106,6 +106,10 @@ def test_only_the_same_recipe_goes_on(log: Path, tmp_path: Path) -> None:
     told["versions"]["mujoco"] = "1.0"
     (tmp_path / "log" / "recipe.json").write_text(json.dumps(told))
     with pytest.raises(ConfigError, match=r"another version: mujoco 1\.0, now"):
+        make(RECIPE, tmp_path / "log", episodes=COUNT, workers=1, resume=True)
+    del told["versions"]["edition"], told["versions"]["mujoco"]
+    (tmp_path / "log" / "recipe.json").write_text(json.dumps(told))
+    with pytest.raises(ConfigError, match=r"another version: edition None, now \d+; mujoco None"):
         make(RECIPE, tmp_path / "log", episodes=COUNT, workers=1, resume=True)
     (tmp_path / "log" / "recipe.json").unlink()
     with pytest.raises(ConfigError, match=r"episodes without recipe\.json"):

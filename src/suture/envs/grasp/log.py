@@ -17,7 +17,7 @@ from suture.data.dataset import Dataset
 from suture.data.formats.episode_layout import Layout
 from suture.data.formats.episode_reader import open as read
 from suture.data.formats.episode_writer import Writer
-from suture.envs.grasp.collect import ACTION_SPACE, BATCH, COLUMNS, Recipe, collect
+from suture.envs.grasp.collect import ACTION_SPACE, BATCH, COLUMNS, EDITION, Recipe, collect
 from suture.errors import ConfigError, FormatError
 from suture.storage import atomic
 from suture.storage.manifest import member, object_of, read_json
@@ -87,7 +87,8 @@ def _write(out: Path, told: Mapping[str, Any]) -> None:
 
 def _versions() -> dict[str, str]:
     """Of what decides an episode."""
-    return {"suture": __version__, **{name: importlib.metadata.version(name) for name in ("mujoco", "numpy")}}
+    modules = {name: importlib.metadata.version(name) for name in ("mujoco", "numpy")}
+    return {"suture": __version__, "edition": str(EDITION), **modules}
 
 
 def _require_modules() -> None:

@@ -145,7 +145,7 @@ def ready(height: float) -> Grasp:
     return env
 
 
-def test_fingers_hold_what_lies_two_centimetres_beside_their_middle(scene: Scene) -> None:
+def test_broad_fingers_hold_what_lies_beside_their_middle(scene: Scene) -> None:
     with_cube(scene, y=0.026)
     go(scene, (0.0, 0.0, 0.02))
     grip(scene)

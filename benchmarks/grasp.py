@@ -5,7 +5,7 @@
     behaviour   who made the log: scripted grasps, half of which fail (`suture make grasps`)
     offline     QT-Opt, trained on that log alone (`suture train`)
     finetuned   that run, gone on with in the bin: 5 % more transitions, in rounds (`suture finetune`)
-    control     that run, gone on with for as many updates, from the log alone
+    control     that run, gone on with for as many updates, from the log alone, with its own discount
 
 Every checkpoint is played in the bin on shapes that no log shows (`objects` held-out), and the last one on
 the log's own too; the cross-entropy method chooses each action. Shares are of all episodes, with Wilson's
@@ -50,10 +50,15 @@ OFFLINE = suture.QTOpt(
     iterations=3, act_samples=256, act_iterations=4,
 )  # fmt: skip
 """Of a discount of 0.9 too little is lost by waiting: what a critic errs by makes its policy hover."""
-ONLINE = dataclasses.replace(OFFLINE, critic_learning_rate=3e-4, critic_schedule="constant")
+CONTROL = dataclasses.replace(OFFLINE, critic_learning_rate=3e-4, critic_schedule="constant")
+ONLINE = dataclasses.replace(CONTROL, discount=0.9)
+"""What a critic errs by is seen online, and goes: more can be asked of it than from a log alone."""
 SHARES = {"finetuned": (0.16, 0.4), "control": (0.0, 0.0)}
 """Of online rows in a batch: at the first update and at the last."""
-STAGES = ("behaviour", "offline", *SHARES)
+LEARNING = {
+    "behaviour": (), "offline": (OFFLINE,), "finetuned": (OFFLINE, ONLINE), "control": (OFFLINE, CONTROL)
+}  # fmt: skip
+"""The stages, and what was trained one after the other in each."""
 KEPT = (
     "episodes", "pixels", "updates", "more", "updates_per_step", "at_once", "points", "played",
     "evaluation_seed",
@@ -167,7 +172,7 @@ def further(stage: str, run: Run, data: Dataset, settings: Settings, path: Path)
     updates = max(1, round(steps * settings.updates_per_step))
     env = functools.partial(gymnasium.make, GRASP, pixels=settings.pixels, disable_env_checker=True)
     return suture.finetune(
-        run, env, data=data, out=path, resume=True, algorithm=ONLINE, steps=steps,
+        run, env, data=data, out=path, resume=True, algorithm=LEARNING[stage][-1], steps=steps,
         updates_per_step=settings.updates_per_step, share_first=first, share_last=last,
         at_once=settings.at_once, window=settings.at_once, random_actions=0.1,
         checkpoint_every=-(-updates // settings.points), keep=settings.points + 1,
@@ -204,10 +209,10 @@ def made(stage: str, data: Dataset, seed: int, settings: Settings, folder: Path)
 
 def stages(data: Dataset, seed: int, settings: Settings, folder: Path) -> Iterator[Row]:
     """The four rows of a seed, which are kept in the folder."""
-    asked = {"settings": {name: repr(getattr(settings, name)) for name in KEPT}}
-    asked |= {"log": {"mix": MIX, "edition": EDITION}}
-    asked |= {"offline": dataclasses.asdict(OFFLINE), "online": dataclasses.asdict(ONLINE)}
-    for stage in STAGES:
+    common = {"settings": {name: repr(getattr(settings, name)) for name in KEPT}}
+    common |= {"log": {"mix": MIX, "edition": EDITION}}
+    for stage, learning in LEARNING.items():
+        asked = common | {"learning": [dataclasses.asdict(one) for one in learning]}
         file = folder / f"row-{stage}-{seed}.json"
         found = kept(
             file, asked, lambda stage=stage: {"row": vars(made(stage, data, seed, settings, folder))}

@@ -55,7 +55,7 @@ ONLINE = dataclasses.replace(CONTROL, discount=0.9)
 """What a critic errs by is seen online, and goes: more can be asked of it than from a log alone."""
 SHARES = {"finetuned": (0.16, 0.4), "control": (0.0, 0.0)}
 """Of online rows in a batch: at the first update and at the last."""
-LEARNING = {
+LEARNING: dict[str, tuple[suture.QTOpt, ...]] = {
     "behaviour": (), "offline": (OFFLINE,), "finetuned": (OFFLINE, ONLINE), "control": (OFFLINE, CONTROL)
 }  # fmt: skip
 """The stages, and what was trained one after the other in each."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from making.point import CORRIDOR, POINT, STEPS, Point, corridor_log, point_log
@@ -16,6 +17,7 @@ from making.runs import Stop
 from making.tuned import Nudge, break_off, left, metrics, offline, told, tuned
 
 from suture.algorithms.cql import CQL
+from suture.algorithms.iql import IQL
 from suture.algorithms.table import ALGORITHMS
 from suture.algorithms.td3 import TD3
 from suture.data.load import load
@@ -287,6 +289,15 @@ def test_a_bad_choosing_policy_gets_better(tmp_path: Path) -> None:
     assert played.mean[0] > 0.95, (before, played.mean)
     line = json.loads((better.path / "online" / "rounds.jsonl").read_text().splitlines()[-1])
     assert line["successes"] == [True] * 5
+
+
+def test_a_learning_rate_that_fell_along_a_cosine_falls_once_more(tmp_path: Path) -> None:
+    """It ended at 0, where nothing would be learned."""
+    run = offline(tmp_path / "start", IQL(hidden=(8,), batch_size=8), steps=60, checkpoint_every=60)
+    more = tuned(run, tmp_path / "run", preset="none")
+    before, begun, after = (jax.tree.leaves(one.newest.state.actor) for one in (run, more.at(0), more))
+    assert [np.asarray(leaf).tolist() for leaf in begun[:2]] == [leaf.tolist() for leaf in before[:2]]
+    assert all(np.abs(one - other).max() > 1e-4 for one, other in zip(after[:2], before[:2], strict=True))
 
 
 def test_new_weights_where_asked(start: Run, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import optax
 
 from suture import config
 from suture.algorithms.base import Algorithm
@@ -191,5 +193,22 @@ def _first_state(
                 f"The weights of {run.path} do not fit the fields that were asked for: {error} Leave these "
                 "fields as they were (--preset none), train a run with them, or begin anew with --fresh."
             ) from error
+        if "cosine" in config.to_json(recipe.sweep.algorithm).values():
+            state = _counted_anew(state)
     checkpoint.save(path / "checkpoints", 0, state, recipe.identity)
     return state
+
+
+def _counted_anew(state: State) -> State:
+    """The state with its updates counted from 0: a learning rate that falls along a cosine falls once more.
+
+    It had come to 0. The bias corrections begin anew too, and hold back the first thousand updates.
+    """
+
+    def is_adam(part: Any) -> bool:
+        return isinstance(part, optax.ScaleByAdamState)
+
+    def anew(part: Any) -> Any:
+        return part._replace(count=jnp.zeros_like(part.count)) if is_adam(part) else part
+
+    return jax.tree.map(anew, state, is_leaf=is_adam)

@@ -226,8 +226,10 @@ def behaviour(data: Dataset) -> float:
 def table(scores: list[Score]) -> Table:
     """The lines as a person reads them."""
     shown = Table(title="Mean return ± standard error", title_justify="left")
-    for column in ("task", "algorithm", "behaviour", "ours", "d3rlpy", "difference / s.e.", "published"):
-        shown.add_column(column, justify="left" if column in ("task", "algorithm") else "right")
+    for column in ("task", "algorithm"):
+        shown.add_column(column, no_wrap=True)
+    for column in ("behaviour", "ours", "d3rlpy", "difference / s.e.", "published"):
+        shown.add_column(column, justify="right")
     for score in scores:
         published = ""
         if score.published is not None:

@@ -53,6 +53,13 @@ def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) ->
     text = (root / "docs" / "grasping.md").read_text()
     command = " ".join(text.split("suture train qt_opt")[1].split("suture evaluate")[0].split()) + " "
     settings, ours, usual = grasp.Settings(), grasp.OFFLINE, suture.QTOpt()
+    online = " ".join(text.split("suture finetune runs/grasp ")[1].split("```")[0].split()) + " "
+    for name in ("discount", "critic_learning_rate"):
+        asked = online.split(f"--{name.replace('_', '-')} ")[1].split()[0]
+        assert float(asked) == getattr(grasp.ONLINE, name)
+    first, last = grasp.SHARES["finetuned"]
+    told = f"--updates-per-step {settings.updates_per_step} --share-first {first} --share-last {last} "
+    assert f"{told}--at-once {settings.at_once} " in online
     for field in dataclasses.fields(ours):
         value, option = getattr(ours, field.name), f"--{field.name.replace('_', '-')}"
         if value != getattr(usual, field.name):
@@ -75,7 +82,8 @@ def test_a_log_is_made_streamed_learned_from_and_what_was_learned_is_played(
         "--episodes 30000": "--episodes 12 --workers 1", "--hidden 256 256": "--hidden 8 --memory-limit 1MB",
         "--batch-size 64": "--batch-size 4 --samples 8 --elites 2",
         "--act-iterations 4": "--act-iterations 1", "--iterations 3": "--iterations 1",
-        "--steps 20000": "--steps 2",
+        "--steps 20000": "--steps 2", "--steps 15000": "--steps 12",
+        "--at-once 100": "--at-once 1 --memory-limit 99MB",
         "--episodes 700": "--episodes 2 --json",
     }  # fmt: skip
     assert [long for long in shorter if long not in script] == [], "what the documentation no longer says"
@@ -88,8 +96,10 @@ def test_a_log_is_made_streamed_learned_from_and_what_was_learned_is_played(
         assert not ended.value.code, line
     said = capsys.readouterr()
     assert "streaming it" in said.err
-    (shares,) = json.loads(said.out.splitlines()[-1])["per_member"]["successes"]
+    (told,) = (line for line in said.out.splitlines() if line.startswith("{"))
+    (shares,) = json.loads(told)["per_member"]["successes"]
     assert len(shares) == 2
+    assert suture.open_run("runs/grasp-online").newest.step == 6
     policy, data = suture.open_run("runs/grasp").policy, suture.load("logs/grasps")
     low, high = (np.asarray(bound) for bound in (ACTION_SPACE.low, ACTION_SPACE.high))
     acted = np.asarray(policy.act({name: np.asarray(array[:9]) for name, array in data.observation.items()}))

@@ -244,14 +244,17 @@ class Stage:
     def everything(self) -> Rows:
         """All eligible rows, on the device. Column by column: what the host held of one goes at once.
 
-        (`jnp.asarray` would copy each twice.)
+        What was read for this alone is handed over with one copy at most; what is the dataset's, such as a
+        memory map, whose file may change, by `jnp.asarray`, which makes two.
         """
         rows = slice(None) if len(self.rows) == len(self.dataset) else self.rows
         gathered, alone = self.gather(rows), dict[str, Any]()
         for path in tuple(gathered.alone):
-            alone[path] = jax.block_until_ready(jax.device_put(gathered.alone.pop(path)))
+            array = gathered.alone.pop(path)
+            put = jax.device_put if array.flags.owndata else jnp.asarray
+            alone[path] = jax.block_until_ready(put(array))
         whole = Rows(gathered.packed, alone, gathered.columns, self.starts, self.window)
-        return jax.tree.map(jax.device_put, whole)
+        return jax.tree.map(jnp.asarray, whole)
 
     def at(self, positions: HostArray) -> Rows:
         """Some eligible rows, on the host (for streaming). A memory map is read row by row, in order."""

@@ -1,4 +1,4 @@
-"""Seven families of small worlds for `_logs.make`, with and without stages. Nothing is read from files."""
+"""Eight families of small worlds for `_logs.make`, with and without stages. Nothing is read from files."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -261,6 +261,35 @@ def springs(*, name: str, masses: int, pays: Callable[[Array], Array], jump: flo
                  staged=near)  # fmt: skip
 
 
+def regulator(*, name: str, states: int, forces: int, ends: bool) -> World:
+    """An unstable linear system that is to be brought to rest; it pays minus the square of the state.
+
+    It begins anywhere, so that where an episode begins decides much of what it earns. It has no stages. The
+    guide is the linear-quadratic regulator.   ends: at rest.
+    """
+    drawn = np.random.default_rng(states)
+    moves = 1.02 * np.linalg.qr(drawn.standard_normal((states, states)))[0]
+    pushes = drawn.standard_normal((states, forces)) / np.sqrt(states)
+    cost = np.eye(states)
+    for _ in range(1_000):
+        gain = np.linalg.solve(0.1 * np.eye(forces) + pushes.T @ cost @ pushes, pushes.T @ cost @ moves)
+        cost = np.eye(states) + moves.T @ cost @ (moves - pushes @ gain)
+
+    def begin(n: int, late: Array, rng: np.random.Generator) -> Array:
+        return 1.5 * rng.standard_normal((n, states))
+
+    def guide(state: Array, rng: np.random.Generator) -> Array:
+        return np.clip(-state @ gain.T, -1, 1)
+
+    def step(state: Array, action: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+        after = state @ moves.T + action @ pushes.T + 0.02 * rng.standard_normal(state.shape)
+        after = np.clip(after, -4, 4)
+        size = np.square(after).mean(1)
+        return after, -size, ends & (size < 0.04)
+
+    return World(name=name, horizon=60, actions=0, size=forces, begin=begin, guide=guide, step=step)
+
+
 FAMILIES: dict[str, tuple[World, ...]] = {
     "grid": (
         grid(ROOMS, (0, 0), (6, 6), slip=0.1, cost=0.0, name="rooms"),
@@ -282,5 +311,11 @@ FAMILIES: dict[str, tuple[World, ...]] = {
         springs(masses=2, pays=lambda gap: np.exp(-np.square(gap / 0.3)), jump=0.0, name="two-on-springs"),
         springs(masses=3, pays=lambda gap: -np.log(gap + 0.05), jump=0.02, name="three-on-springs"),
         springs(masses=8, pays=lambda gap: -np.sqrt(gap), jump=0.0, name="eight-on-springs"),
+    ),
+    "regulators": (
+        regulator(name="four-states", states=4, forces=2, ends=True),
+        regulator(name="twelve-states", states=12, forces=4, ends=False),
+        regulator(name="twenty-states", states=20, forces=6, ends=False),
+        regulator(name="eight-states", states=8, forces=3, ends=True),
     ),
 }  # fmt: skip

@@ -2,10 +2,10 @@
 
     python benchmarks/regimes.py [--quick] [--json FILE] [--fit]
 
-Logs are generated in seven families of worlds (grids, point mazes, a swing-up, carts, a machine, key and
-door, masses on springs), each of a regime by construction, different in size, noise and scale. The regression
-is fitted seven times, each time without one family, and judged on that family. Then the shipped table judges
-the real logs.
+Logs are generated in eight families of worlds (grids, point mazes, a swing-up, carts, a machine, key and
+door, masses on springs, regulators), each of a regime by construction, different in size, noise and scale.
+The regression is fitted eight times, each time without one family, and judged on that family. Then the
+shipped table judges the real logs.
 `--fit` writes the table, fitted to all families, into the package.
 """
 

@@ -75,7 +75,7 @@ def halves() -> Cells:
 def test_halves_are_joined() -> None:
     data = halves()
     values = np.array([0.0] * 10 + [DISCOUNT] * 10)
-    found = stitching_gain(data, values, np.array([0] * 10 + [1] * 10), discount=DISCOUNT)
+    found = stitching_gain(data, values, np.array([0] * 10 + [1] * 10), beyond=values, discount=DISCOUNT)
     first, second = found.groups
     assert (first.gain, first.sure_gain) == (pytest.approx(1), pytest.approx(1))
     assert (first.best, first.plan) == (0, pytest.approx(DISCOUNT))
@@ -89,7 +89,7 @@ def test_halves_are_joined() -> None:
 
 def test_only_the_starts_that_count_are_judged() -> None:
     values = np.array([0.0] * 10 + [DISCOUNT] * 10)
-    found = stitching_gain(halves(), values, np.array([0] * 10 + [-1] * 10), discount=DISCOUNT)
+    found = stitching_gain(halves(), values, np.array([0] * 10 + [-1] * 10), beyond=values, discount=DISCOUNT)
     assert (len(found.groups), found.gain, found.achieved) == (1, pytest.approx(1), 0)
 
 
@@ -99,7 +99,7 @@ def test_a_lucky_pair_is_not_surely_a_gain() -> None:
     action, following = [0] * 20 + [0, 1], [2] * 19 + [1] + [2, -1]
     data = cells(state, action, following, [0.0] * 21 + [1.0], [*range(21), 22])
     values = np.array([0.0] * 20 + [0.9])
-    found = stitching_gain(data, values, np.array([0] * 20 + [1]), discount=DISCOUNT)
+    found = stitching_gain(data, values, np.array([0] * 20 + [1]), beyond=values, discount=DISCOUNT)
     assert found.groups[0].gain > found.groups[0].sure_gain + 0.3
 
 

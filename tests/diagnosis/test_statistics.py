@@ -159,3 +159,49 @@ def test_noise_of_a_linear_system_is_its_own_share() -> None:
     assert dynamics.neighbour_noise(state, action, moved) < 0.01
     assert dynamics.neighbour_noise(state, action, moved + noise) == pytest.approx(0.5, abs=0.06)
     assert dynamics.neighbour_noise(state, action, 0 * moved) == 0
+
+
+def test_what_a_start_foretells_is_taken_off() -> None:
+    """A quadratic of the start is foretold, a coin is not; whatever the scale and the shift."""
+    generator = np.random.default_rng(0)
+    start, coin = 3 * generator.standard_normal((200, 4)), generator.choice([-1.0, 1.0], 200)
+    cost = np.square(start).sum(1)
+    assert returns.beyond_start(start, 10 * cost + 5).std() < 0.05 * 10 * cost.std()
+    assert returns.beyond_start(start, coin) == pytest.approx(coin - coin.mean())
+    both = returns.beyond_start(start, cost + coin)
+    assert np.corrcoef(both, coin)[0, 1] > 0.95
+    many_starts = 3 * generator.standard_normal((1_500, 4))  # more than are fitted
+    assert returns.beyond_start(many_starts, np.square(many_starts).sum(1)).std() < 1
+
+
+def test_of_few_or_equal_starts_nothing_is_foretold() -> None:
+    value = np.arange(4.0)
+    assert returns.beyond_start(value[:, None], value).tolist() == (value - 1.5).tolist()
+    same = np.ones((30, 2))
+    assert returns.beyond_start(same, np.arange(30.0)).tolist() == (np.arange(30) - 14.5).tolist()
+
+
+def test_what_moves_with_the_state_in_its_cell_is_decided() -> None:
+    """A linear controller seen through one coarse cell; beside it a coin, which no trend explains."""
+    generator = np.random.default_rng(0)
+    state, cell = generator.standard_normal((4000, 3)), generator.integers(5, size=4000)
+    coin = generator.choice([-1.0, 1.0], (4000, 1))
+    action = np.concatenate([state @ np.array([[0.5], [-0.2], [0.1]]), coin], axis=1)
+    rest = behaviour.without_trend(action, state, cell)
+    assert rest[:, 0].std() < 0.02
+    assert np.abs(rest[:, 1] - coin[:, 0]).max() < 0.3
+    bins = [behaviour.action_bins(one, action.min(0), action.max(0)) for one in (action, rest)]
+    before, after = ([behaviour.behaviour_entropy(one[:, [k]], cell, 8) for k in (0, 1)] for one in bins)
+    assert before[0] > 0.7
+    assert after[0] < 0.1
+    assert after[1] == pytest.approx(before[1], abs=0.05)
+
+
+@pytest.mark.parametrize("rows", [3, 9, 40])
+def test_a_trend_is_not_seen_in_few_rows_of_many_dimensions(rows: int) -> None:
+    """Twenty columns pass through nine points exactly; left out one at a time they foretell nothing."""
+    generator = np.random.default_rng(0)
+    cell = np.repeat(np.arange(40), rows)
+    action = generator.standard_normal((40 * rows, 1))
+    rest = behaviour.without_trend(action, generator.standard_normal((40 * rows, 20)), cell)
+    assert rest.std() > 0.9 * action.std()

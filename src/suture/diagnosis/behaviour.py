@@ -10,6 +10,7 @@ from suture.diagnosis.clusters import scaled
 from suture.spaces import Array
 
 BINS, LEAST, SHUFFLES = 8, 8, 2
+RIDGES = (1e-3, 1e-2, 1e-1)
 APART, MINOR = 4.5, 0.15
 
 
@@ -33,6 +34,33 @@ def action_bins(action: Array, low: Array | None = None, high: Array | None = No
     last = np.asarray(action.max(0) if high is None else high)
     width = np.where(last > first, last - first, 1.0)
     return np.clip(np.floor(BINS * (action - first) / width), 0, BINS - 1).astype(np.int64)
+
+
+def without_trend(action: Array, points: Array, groups: Array) -> Array:
+    """Each action less what moves with the state inside its cell, (N, d): a coarse cell is not one state.
+
+    points: (N, p) states.   groups: (N,) their cells. The trend is a ridge regression in each cell, with the
+    penalty that errs least on rows left out one at a time; there is none where no penalty errs less than the
+    cell's mean.   Source: ours; Hastie, Tibshirani & Friedman 2009, 7.10 (leaving one out in closed form).
+    """
+    rest, order = np.array(action, np.float64), np.argsort(groups, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        if len(rows) < LEAST:
+            continue
+        centre, inner = rest[rows].mean(0), points[rows] - points[rows].mean(0, dtype=np.float64)
+        outer = rest[rows] - centre
+        least = np.square(outer * len(rows) / (len(rows) - 1)).mean(0)
+        axes, scale, _ = np.linalg.svd(inner, full_matrices=False)
+        along, strength = axes.T @ outer, np.square(scale)
+        for ridge in RIDGES if strength.any() else ():
+            shrunk = strength / (strength + ridge * strength.sum())
+            hat = np.square(axes) @ shrunk + 1 / len(rows)
+            errors = (outer - axes @ (shrunk[:, None] * along)) / np.maximum(1 - hat, 1e-6)[:, None]
+            error = np.square(errors).mean(0)
+            better = error < least
+            rest[np.ix_(rows, better)] = (centre + errors)[:, better]
+            least = np.minimum(least, error)
+    return rest
 
 
 def behaviour_entropy(bins: Array, groups: Array, count: int) -> float:

@@ -95,7 +95,8 @@ def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
             f"{1 - plan.best:.2f} above the best of them. Imitate first."
         )
     said = [("bc", f"{why} Watch the held-out loss: updates beyond its minimum only overfit.")]
-    if plan is not None and plan.achieved < NEAR and plan.one_step_gap >= PROMISING:
+    told = statistics.shape.episodes >= 10 * FILTERED
+    if plan is not None and told and plan.achieved < NEAR and plan.one_step_gap >= PROMISING:
         value = "iql"
         better = (
             f"{_alike(plan)}; the best one stands at {plan.best:.2f} of the best supported plan, and on "

@@ -7,9 +7,11 @@ measure of spread is 0.
 import numpy as np
 
 from suture.data.returns import returns_to_go
+from suture.diagnosis.clusters import scaled
 from suture.spaces import Array
 
 TAIL = 10
+FITTED, LEAST, RIDGES = 1_000, 5, (1e-3, 1e-2, 1e-1, 1.0)
 
 
 def variation(returns: Array) -> float:
@@ -66,3 +68,41 @@ def starting_values(reward: Array, episode_start: Array, terminated: Array, disc
     rate = (total[last] - total[last - part]) / part
     cut = ~terminated[last - 1]
     return np.asarray(value + np.where(cut, discount**lengths * rate / (1 - discount), 0.0))
+
+
+def beyond_start(starts: Array, values: Array, seed: int = 0) -> Array:
+    """What each episode earned beyond what its start foretells, (E,): what was done there, and chance.
+
+    starts: (E, d) first observations.   values: (E,). The forecast is kernel ridge regression, quadratic or
+    Gaussian, with the penalty that errs least on episodes left out one at a time; those errors are the
+    answer, so that a start that tells nothing explains nothing. It is fitted to at most 1,000 episodes.
+    Source: Rasmussen & Williams 2006, 5.4.2 (leaving one out in closed form).
+    """
+    centred, points = values - values.mean(), scaled(starts, starts).astype(np.float64)
+    if len(values) < LEAST or not points.shape[1] or not centred.any():
+        return np.asarray(centred)
+    fitted = np.random.default_rng(seed).permutation(len(values))[:FITTED]
+    best, least = centred, float(np.square(centred[fitted]).mean())
+    for kernel in (_quadratic, _gaussian):
+        inner = kernel(points[fitted], points[fitted])
+        height, axes = np.linalg.eigh(inner)
+        along = axes.T @ centred[fitted]
+        for ridge in RIDGES:
+            shrunk = 1 / (np.maximum(height, 0) + ridge * np.trace(inner) / len(inner))
+            weights = axes @ (shrunk * along)
+            errors = weights / (np.square(axes) @ shrunk)
+            if (error := float(np.square(errors).mean())) < least:
+                best, least = centred - kernel(points, points[fitted]) @ weights, error
+                best[fitted] = errors
+    return best
+
+
+def _quadratic(one: Array, other: Array) -> Array:
+    """(1 + x y / d)^2, (n, m)."""
+    return np.square(1 + one @ other.T / one.shape[1])
+
+
+def _gaussian(one: Array, other: Array) -> Array:
+    """exp(-|x - y|^2 / d) of columns with a variance of 1, (n, m)."""
+    gaps = np.square(one).sum(1)[:, None] + np.square(other).sum(1) - 2 * one @ other.T
+    return np.exp(-np.maximum(gaps, 0) / one.shape[1])

@@ -140,16 +140,21 @@ def statistics_of(
     if cells is None:
         raise TypeError("observations without numbers were left out above")
     tell("behaviour", 0.4)
-    values = None
-    if known and cells.reward is not None:
+    seen, values, beyond = numbers_of(part.observation, part.observation_space), None, None
+    if known and cells.reward is not None and seen is not None:
         values = returns.starting_values(cells.reward, cells.episode_start, cells.terminated, discount)
-    acts = _behaviour(part, cells, values)
+        beyond = returns.beyond_start(seen[cells.episode_start[:-1]], values, seed)
+    acts = _behaviour(part, cells, seen, values)
     tell("plans", 0.5)
     plan, far = None, None
-    if not images and values is not None and np.ptp(values) > 0:
-        plan = _stitching(
-            part, cells, values, begins, discount, seed, lambda share: tell("plans", 0.5 + 0.4 * share)
-        )
+    if not images and seen is not None and values is not None and beyond is not None and np.ptp(values) > 0:
+        starts = cells.episode_start[:-1][begins]
+        groups = np.full(cells.episodes, -1)
+        groups[begins] = start_groups(seen[starts], seen, cells.state[starts] if cells.exact else None, seed)
+        plan = stitching_gain(
+            cells, values, groups, beyond=beyond, discount=discount, seed=seed,
+            tell=lambda share: tell("plans", 0.5 + 0.4 * share),
+        )  # fmt: skip
     elif not images:
         far = reach(cells, seed=seed)
     tell("noise", 0.9)
@@ -194,13 +199,16 @@ def _returns(data: Dataset) -> Returns | None:
     )  # fmt: skip
 
 
-def _behaviour(data: Dataset, cells: Cells, values: Array | None) -> Behaviour:
+def _behaviour(data: Dataset, cells: Cells, seen: Array | None, values: Array | None) -> Behaviour:
     if isinstance(data.action_space, Discrete):
         bins, count = cells.action[:, None], cells.actions
         modes = behaviour.choice_modes(cells.action, cells.state, count)
     else:
         action = np.asarray(data.action, np.float64).reshape(len(data), -1)[:, :DIMENSIONS]
-        bins, count = behaviour.action_bins(action), behaviour.BINS
+        rest = action
+        if seen is not None and not cells.exact:
+            rest = behaviour.without_trend(action, scaled(seen, seen), cells.state)
+        bins, count = behaviour.action_bins(rest, action.min(0), action.max(0)), behaviour.BINS
         modes = behaviour.action_modes(action, cells.state)
     told = None
     if values is not None:
@@ -209,19 +217,6 @@ def _behaviour(data: Dataset, cells: Cells, values: Array | None) -> Behaviour:
         entropy=behaviour.behaviour_entropy(bins, cells.state, count), multimodality=modes,
         persistence=behaviour.persistence(bins, cells.state, cells.episode, count), return_information=told,
     )  # fmt: skip
-
-
-def _stitching(
-    data: Dataset, cells: Cells, values: Array, begins: Array, discount: float, seed: int,
-    tell: Callable[[float], None],
-) -> Stitching:  # fmt: skip
-    first = cells.episode_start[:-1]
-    seen = numbers_of(data.observation, data.observation_space)
-    reference = np.zeros((len(cells), 0)) if seen is None else seen
-    exact = cells.state[first][begins] if cells.exact else None
-    groups = np.full(cells.episodes, -1)
-    groups[begins] = start_groups(reference[first][begins], reference, exact, seed)
-    return stitching_gain(cells, values, groups, discount=discount, seed=seed, tell=tell)
 
 
 def _support(cells: Cells, begins: Array) -> Support:

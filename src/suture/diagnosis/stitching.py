@@ -28,7 +28,8 @@ Tell = Callable[[float], None]
 class StartGroup:
     """One group of starts. Values are discounted, in reward units.
 
-    share: of the deployment starts.   mean, best, deviation: of the episodes that began there.
+    share: of the deployment starts.   mean, best: of the episodes that began there.   deviation: of what
+    they earned beyond what their starts foretell.
     plan, plan_error: in-support optimum, mean and standard deviation over resampled episodes.
     held: what such a plan is worth on the episodes that were not drawn (median), at least the behaviour's.
     worst: the worst supported plan, or the worst episode.   behaviour, one_step: value of the cloned
@@ -59,8 +60,8 @@ class Stitching:
     gain, sure_gain, held_gain: stitching gain, at face value, less one deviation, and as it holds on other
     episodes.   plan_error: standard deviation of the plan.
     achieved, best: where the mean and the best episode stand between worst (0) and plan (1).
-    deviation: of the returns.   one_step_gap, multi_step_gap: what the first step of improvement gains over
-    the behaviour, and what further steps gain beyond it.   greatest: the group that gains most.
+    deviation: of returns from one start.   one_step_gap, multi_step_gap: what the first step of improvement
+    gains over the behaviour, and what further steps gain beyond it.   greatest: the group that gains most.
     """
 
     gain: float
@@ -96,13 +97,14 @@ def start_groups(starts: Array, reference: Array, exact: Array | None = None, se
 
 
 def stitching_gain(
-    cells: Cells, values: Array, groups: Array, *, discount: float, seed: int = 0,
+    cells: Cells, values: Array, groups: Array, *, beyond: Array, discount: float, seed: int = 0,
     tell: Tell = lambda share: None,
 ) -> Stitching:  # fmt: skip
     """Stitching gain with its uncertainty, one- and multi-step gaps, by group of starts.
 
-    values: (E,) what each episode earned (`returns.starting_values`).   groups: (E,) start group, 0 to G - 1,
-    or -1 for an episode that does not begin where the policy will; it is planned with all the same.
+    values: (E,) what each episode earned (`returns.starting_values`).   beyond: (E,) the part that its start
+    does not foretell (`returns.beyond_start`).   groups: (E,) start group, 0 to G - 1, or -1 for an episode
+    that does not begin where the policy will; it is planned with all the same.
     The plan is the mean over 10 resamples of the episodes, because the plan on all of them is as optimistic
     as its luckiest pair; `sure_gain` takes one standard deviation off. A state of which the log shows no
     action is worth the worst logged value.
@@ -135,7 +137,7 @@ def stitching_gain(
         tell((turn + 1) / RESAMPLES)
     means = {name: _group_means(value[begin], groups[counted]) for name, value in policies.items()}
     means["held"] = np.median(helds, axis=0)
-    return _sum_up(_per_group(np.stack(plans), values[counted], groups[counted], means))
+    return _sum_up(_per_group(np.stack(plans), values[counted], beyond[counted], groups[counted], means))
 
 
 def _held(plan: Model, value: Array, other: Model, discount: float, floor: float) -> Array:
@@ -154,7 +156,9 @@ def _group_means(values: Array, groups: Array) -> Array:
     return np.bincount(groups, values) / np.bincount(groups)
 
 
-def _per_group(plans: Array, values: Array, groups: Array, means: dict[str, Array]) -> dict[str, Array]:
+def _per_group(
+    plans: Array, values: Array, beyond: Array, groups: Array, means: dict[str, Array]
+) -> dict[str, Array]:
     """The fields of `StartGroup` as columns, (G,) each, and `width`, the unit of every gain."""
     episodes, mean = np.bincount(groups), _group_means(values, groups)
     best, lowest = np.full(len(episodes), -np.inf), np.full(len(episodes), np.inf)
@@ -164,10 +168,11 @@ def _per_group(plans: Array, values: Array, groups: Array, means: dict[str, Arra
     worst_of = np.minimum(means["worst"], lowest)
     width = np.maximum(plan, best) - worst_of
     scale = float(width.max())
+    spread = [_group_means(np.square(part), groups) for part in (values - mean[groups], beyond)]
     width = np.maximum(width, max(LEAST_WIDTH * scale, 1e-9 * float(np.abs(values).max()), 1e-30))
     return {
         "share": episodes / episodes.sum(), "episodes": episodes, "mean": mean, "best": best,
-        "deviation": np.sqrt(np.maximum(0, _group_means(np.square(values - mean[groups]), groups))),
+        "deviation": np.sqrt(np.minimum(*spread)),
         "plan": plan, "plan_error": error, "worst": worst_of,
         "held": means["held"], "behaviour": means["behaviour"], "one_step": means["one_step"],
         "gain": np.clip((plan - best) / width, 0, 1), "width": width,

@@ -1,7 +1,5 @@
 """Soft values and what finds them: closed forms, limits, and the equivalence of XQL and BRAC-v."""
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,9 +68,9 @@ def test_gumbel_loss_by_hand() -> None:
     assert float(gumbel_loss(jnp.array([1e9]), 1.0)) == pytest.approx(np.exp(7) - 8, rel=1e-6)
 
 
-def test_gumbel_regression_by_the_operator_is_brac_v(data_folder: Path) -> None:
+def test_gumbel_regression_by_the_operator_is_brac_v() -> None:
     """Iterated on the canonical problem, XQL's operator reaches BRAC-v's values and policy."""
-    oracle, mdp, behaviour = read_oracle(data_folder), canonical(), canonical_behaviour()
+    oracle, mdp, behaviour = read_oracle(), canonical(), canonical_behaviour()
     log_behaviour = jnp.log(jnp.maximum(behaviour, 1e-38)) + jnp.where(behaviour > 0, 0.0, -jnp.inf)
     for temperature in (0.1, 0.5, 1.0):
         exact, value = oracle[f"soft_xql_bracv_lam{temperature:g}"], np.zeros(4)

@@ -1,7 +1,6 @@
 """AWAC and CRR: the published formulas in float64, exact fixed points, and which network each loss reads."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,8 +23,8 @@ SOFT = AWAC(hidden=(), discount=0.9, target_rate=0.05, max_weight=1e9)
 
 
 @pytest.fixture(scope="module")
-def oracle(data_folder: Path) -> dict[str, Any]:
-    return read_oracle(data_folder)
+def oracle() -> dict[str, Any]:
+    return read_oracle()
 
 
 def tables(algorithm: Any, steps: int = 4_000) -> tuple[Array, Array]:

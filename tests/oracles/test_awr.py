@@ -1,7 +1,6 @@
 """AWR: its losses in float64, one-step fixed points, the risk that returns seek, and windows of rows."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -34,8 +33,8 @@ def windows(batch: Batch) -> Batch:
 
 
 @pytest.fixture(scope="module")
-def oracle(data_folder: Path) -> dict[str, Any]:
-    return read_oracle(data_folder)
+def oracle() -> dict[str, Any]:
+    return read_oracle()
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -218,9 +217,9 @@ def test_near_threshold_1_it_is_the_likeliest_choice() -> None:
     assert chosen.tolist() == state.critic.net.imitate(seen).mode().tolist()
 
 
-def test_the_canonical_problem_has_its_exact_solution(data_folder: Path) -> None:
+def test_the_canonical_problem_has_its_exact_solution() -> None:
     """Values and policy over the choices that are at least 0.3 times as likely as the likeliest."""
-    exact = read_oracle(data_folder)["bcq_thr0.3"]
+    exact = read_oracle()["bcq_thr0.3"]
     method = BCQ(hidden=(), discount=0.9, target_rate=0.05)
     state = solve(method, steps=2_000, rates=(3e-2, 1e-2, 1e-3, 1e-4))
     states, mask = jnp.arange(4), np.array(exact["mask"], bool)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -35,8 +34,8 @@ FIT: dict[str, Any] = {"steps": 2_000, "rates": (3e-2, 1e-2, 1e-3, 1e-4)}
 
 
 @pytest.fixture(scope="module")
-def oracle(data_folder: Path) -> dict[str, Any]:
-    return read_oracle(data_folder)
+def oracle() -> dict[str, Any]:
+    return read_oracle()
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """CQL and Cal-QL: the authors' formulas in float64, exact fixed points, learned factors, who reads what."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -185,9 +184,9 @@ def values(state: Any) -> Array:
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.5])
-def test_choices_reach_the_exact_fixed_point(data_folder: Path, alpha: float) -> None:
+def test_choices_reach_the_exact_fixed_point(alpha: float) -> None:
     """Of the paper's half squared errors with alpha, which is ours with a weight of twice alpha."""
-    exact = read_oracle(data_folder)[f"cqlH_dqn_alpha{alpha:g}_half"]
+    exact = read_oracle()[f"cqlH_dqn_alpha{alpha:g}_half"]
     state = solve(CQL(**TABLE, conservative_weight=2 * alpha), batch=exact_batch(FULL, COPIES), steps=2_000)
     q = values(state)
     np.testing.assert_allclose(q, exact["Q"], atol=1e-3)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -31,8 +30,8 @@ TABLES: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def oracle(data_folder: Path) -> dict[str, Any]:
-    return read_oracle(data_folder)
+def oracle() -> dict[str, Any]:
+    return read_oracle()
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """The fixed points of the canonical MDP, reached by the real update of IQL with tables for networks."""
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,8 +14,8 @@ from suture.envs.tabular import evaluate as evaluate_exactly
 
 
 @pytest.fixture(scope="module")
-def oracle(data_folder: Path) -> dict[str, Any]:
-    return read_oracle(data_folder)
+def oracle() -> dict[str, Any]:
+    return read_oracle()
 
 
 @functools.cache

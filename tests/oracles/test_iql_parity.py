@@ -3,7 +3,6 @@
 The learning rates are so small that no parameter moves, as in the reference.
 """
 
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -21,8 +20,8 @@ SETTINGS = ((0.7, 3.0), (0.9, 10.0))
 
 
 @pytest.fixture(scope="module")
-def reference(data_folder: Path) -> dict[str, Any]:
-    return read_parity(data_folder, "iql")
+def reference() -> dict[str, Any]:
+    return read_parity("iql")
 
 
 def state_of(reference: dict[str, Any], algorithm: IQL) -> IQLState:

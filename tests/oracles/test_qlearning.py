@@ -1,7 +1,6 @@
 """DQN and QT-Opt: exact fixed points by the real update, and their losses and gradients in plain NumPy."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -58,8 +57,8 @@ def with_unseen(value: float) -> Any:
 
 
 @pytest.fixture(scope="module")
-def oracle(data_folder: Path) -> dict[str, Any]:
-    return read_oracle(data_folder)
+def oracle() -> dict[str, Any]:
+    return read_oracle()
 
 
 def test_where_the_unseen_is_known_to_be_bad_it_finds_the_in_support_optimum(oracle: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """TD3+BC: the numbers of CORL's code, the fixed points of a bandit, and which network each loss reads."""
 
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -21,8 +20,8 @@ SPEC = Spec(observation=Box((5,)), action=Box((3,), low=(-1.0,) * 3, high=(1.0,)
 
 
 @pytest.fixture(scope="module")
-def reference(data_folder: Path) -> dict[str, Any]:
-    return read_parity(data_folder, "td3_bc")
+def reference() -> dict[str, Any]:
+    return read_parity("td3_bc")
 
 
 def test_losses_and_gradients_are_the_reference_s(reference: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """The exact toolbox against the reference, and its operators' properties on random problems."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @pytest.fixture(scope="module")
-def oracle(data_folder: Path) -> dict[str, Any]:
-    return read_oracle(data_folder)
+def oracle() -> dict[str, Any]:
+    return read_oracle()
 
 
 def close(found: Any, right: Any, tolerance: float = 1e-5) -> None:

@@ -7,7 +7,7 @@ import pytest
 from making.gridworld import make_log
 from making.sets import dataset_of
 
-from suture.algorithms.presets import PRESETS
+from suture.algorithms.presets import PRESETS, preset
 from suture.algorithms.table import ALGORITHMS
 from suture.data.dataset import Dataset
 from suture.diagnosis.calibration import WEIGHTS
@@ -125,6 +125,18 @@ def test_the_advice_to_imitate_agrees_with_the_reasons(mixed: Statistics, gap: f
 def test_many_joints_take_the_settings_of_hands(mixed: Statistics) -> None:
     moving = dataclasses.replace(mixed, discrete=False)
     assert advice(moving, "imitation", 28)[0].preset == "dexterous"
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 28])
+@pytest.mark.parametrize("sparsity", [0.0, 1.0])
+def test_an_expectile_that_the_preset_lacks_is_told_as_an_option(
+    mixed: Statistics, dimensions: int, sparsity: float
+) -> None:
+    assert mixed.returns is not None
+    told = dataclasses.replace(mixed.returns, reward_sparsity=sparsity)
+    first = advice(dataclasses.replace(mixed, discrete=False, returns=told), "heterogeneous", dimensions)[0]
+    algorithm, _ = preset(first.method, first.preset)
+    assert algorithm.expectile >= 0.9 or "Pass --expectile 0.9" in first.evidence  # type: ignore[attr-defined]
 
 
 def test_the_table_fits_the_features(mixed: Statistics) -> None:

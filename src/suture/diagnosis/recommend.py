@@ -186,8 +186,9 @@ def _heterogeneous(statistics: Statistics) -> list[tuple[str, str]]:
     if plan is not None and plan.multi_step_gap > 0.05:
         several = f" One step of improvement is not enough: further steps gain {plan.multi_step_gap:.2f}."
     said = [
-        ("iql", f"{why}. Use an expectile of 0.9 or more.{several} Filtering by return would keep the wrong "
-                "fragments. Watch the value at the starts: it must exceed every logged return there."),
+        ("iql", f"{why}. Pass --expectile 0.9 or more as well (of the presets, only sparse has it).{several} "
+                "Filtering by return would keep the wrong fragments. Watch the value at the starts: it must "
+                "exceed every logged return there."),
     ]  # fmt: skip
     if statistics.discrete:
         return [

@@ -1,6 +1,7 @@
 """What a policy is worth by a log alone: near the truth where that is in the log, refused where not."""
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from making import lqr
+from rich.console import Console
 
 from suture.algorithms.bc import BC
 from suture.algorithms.iql import IQL
@@ -19,8 +21,10 @@ from suture.data.build import build
 from suture.data.formats import native
 from suture.envs.tabular import canonical, evaluate, sample_log
 from suture.errors import ConfigError, DataRefused, RunMismatch
-from suture.evaluation.ope.estimate import _earned, _Path, estimate
+from suture.evaluation.estimates import Estimate
+from suture.evaluation.ope.estimate import FEWEST, _Check, _earned, _Path, _spread, estimate
 from suture.evaluation.ope.fqe import Evaluator, Fitted
+from suture.report.estimates import render
 from suture.spaces import Discrete
 from suture.training.run import Run
 from suture.training.train import Watch, train
@@ -44,6 +48,10 @@ def test_a_clone_of_the_behaviour_is_worth_what_playing_it_earns(clone: Run, log
     (found,) = estimate(clone, log, discount=0.9, **SMALL)
     assert found.refused == ()
     assert found.supported > 0.95
+    assert found.earned is not None
+    assert found.checked == pytest.approx(found.earned[0], rel=0.1), "tried, though every episode was cut"
+    assert found.cut == pytest.approx(0.9**19)
+    assert "(14% of it behind cuts" in _caption(found)
     assert found.value is not None
     assert found.interval is not None
     truth = played(clone, 0.9)
@@ -129,9 +137,66 @@ def test_a_fit_that_breaks_off_refuses_its_member_alone(
     assert found.checked is not None
 
 
-def test_what_was_earned_is_known_only_where_ends_were_recorded(log: Any) -> None:
-    assert _earned(log, np.zeros(len(log)), 0.99) is None
-    assert _earned(log, np.ones(len(log)), 0.5) == (1.0, 0.0)
+@pytest.mark.parametrize("episodes", [1, FEWEST - 1])
+def test_a_log_of_few_episodes_gets_no_number(clone: Run, episodes: int) -> None:
+    few = lqr.log_of(noise=0.3, episodes=episodes)
+    (found,) = estimate(clone, few, discount=0.9, **SMALL)
+    assert (found.value, found.interval, found.fits) == (None, None, ())
+    assert f"holds {episodes} episode(s), and {FEWEST} are needed" in found.refused[0]
+    assert "Nothing was fitted" in _caption(found)
+
+
+def test_intervals_of_fewer_episodes_hold_the_truth_too_seldom() -> None:
+    """Why there is a least number: what ten resamples' interval of a mean of n returns is worth."""
+    generator, rounds = np.random.default_rng(0), 2_000
+
+    def held(episodes: int, returns: Any, truth: float) -> float:
+        drawn = generator.integers(episodes, size=(rounds, 10, episodes))
+        means = np.take_along_axis(returns(size=(rounds, 1, episodes)), drawn, axis=2).mean(axis=2)
+        return float((abs(means.mean(axis=1) - truth) <= _spread(means)[1]).mean())
+
+    assert held(1, generator.normal, 0.0) == 0.0, "every resample is the log"
+    for episodes, skewed, normal in ((2, 0.58, 0.62), (5, 0.78, 0.86), (10, 0.86, 0.9), (FEWEST, 0.89, 0.93)):
+        assert held(episodes, generator.exponential, 1.0) == pytest.approx(skewed, abs=0.03)
+        assert held(episodes, generator.normal, 0.0) == pytest.approx(normal, abs=0.03)
+
+
+def test_what_was_earned_is_completed_behind_cuts(log: Any) -> None:
+    """Rewards of 1 for ever are worth 10 at a discount of 0.9, however early the log was cut."""
+    ones = dataclasses.replace(log, reward=np.ones(len(log), np.float32))
+    (mean, error), cut = _earned(ones, np.full(log.episodes, 10.0), 0.9)
+    assert (mean, error, cut) == pytest.approx((10.0, 0.0, 0.9**19))
+    ended = dataclasses.replace(ones, terminated=ones.truncated, truncated=ones.terminated)
+    (mean, _), cut = _earned(ended, np.full(log.episodes, 10.0), 0.9)
+    assert (mean, cut) == pytest.approx((10 * (1 - 0.9**20), 0.0))
+
+
+def test_the_check_finds_a_wrong_constant_behind_cuts_and_says_where_it_cannot_look() -> None:
+    """An answer that is off by 5 is off by 5 at the last states as well: what is left of it is 1 - cut."""
+    for cut in (0.0, 0.5, 0.85):
+        wrong = _Check(answer=15.0, earned=(10.0 + 5.0 * cut, 0.0), cut=cut)
+        assert "cannot be trusted" in wrong.reasons()[0]
+        assert _Check(answer=10.5, earned=(10.0 + 0.5 * cut, 0.0), cut=cut).reasons() == []
+    assert "cut so early" in _Check(answer=10.0, earned=(10.0, 0.0), cut=0.95).reasons()[0]
+    assert "non-finite" in _Check().reasons()[0]
+
+
+def test_logs_that_are_cut_early_are_checked_too(
+    clone: Run, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a discount of 0.95 episodes of 20 steps show 62 % of a value; one that says double is found."""
+    honest = Fitted.values
+    monkeypatch.setattr(Fitted, "values", lambda self, *args, **options: 2 * honest(self, *args, **options))
+    (found,) = estimate(clone, log, discount=0.95, resamples=2, steps=6_000)
+    assert found.value is None
+    assert any("cannot be trusted" in reason for reason in found.refused)
+
+
+def _caption(found: Estimate) -> str:
+    """What `suture evaluate --data` prints below its table."""
+    console = Console(width=400, file=io.StringIO())
+    console.print(render([found], [{"member": 0}], "log"))
+    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_choices_too_and_the_interval_holds_the_exact_value(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ class Estimate:
 
     value, standard_error, interval (95 %): None where refused.   fits: the answers of the resamples, those
     left out whose fit became non-finite; none where the log does not vouch for the policy.
-    supported: share of its actions that the log vouches for, 1 for a policy like the behaviour.
-    earned: what the log's behaviour earned, discounted, and its standard error; None where episodes were cut
-    too early to tell.   checked: what the same procedure says of the behaviour's clone; None where it broke
-    off, or where there was no policy to fit.
+    supported: share of its actions that the log vouches for, 1 for a policy like the behaviour. One action of
+    the policy at each logged state (of some thousands) counts where it is no rarer under a clone of the
+    behaviour than the rarest hundredth of all logged actions: one threshold for all states. States that the
+    policy would reach and the log lacks are not looked at.
+    earned: what the log's behaviour earned, discounted, and its standard error.   cut: the share of that
+    which lies behind the cuts of episodes and is the fit's own answer.   checked: what the same procedure
+    says of the behaviour's clone. Both None where that broke off, or where there was no policy to fit.
     refused: why no number is given; empty where one is.
     """
 
@@ -28,6 +31,7 @@ class Estimate:
     fits: tuple[float, ...]
     supported: float
     earned: tuple[float, float] | None
+    cut: float
     checked: float | None
     refused: tuple[str, ...]
 

@@ -8,7 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from suture.evaluation.estimates import SUPPORTED, Estimate
+from suture.evaluation.estimates import Estimate
+
+SEEN = (
+    "Actions supported: one action of the policy at each logged state, against one threshold for all states; "
+    "states that the policy would reach and the log lacks are not looked at."
+)
 
 
 def render(estimates: Sequence[Estimate], members: list[dict[str, Any]], data: str) -> RenderableType:
@@ -37,11 +42,12 @@ def _numbers(one: Estimate) -> tuple[str, str, str]:
 
 
 def _caption(one: Estimate) -> str:
-    if one.checked is None and one.supported < SUPPORTED:
-        return "Nothing was fitted: from this log no value could be told."
+    """How the procedure did on what is known, and what the share of supported actions is."""
+    if one.checked is None and not one.fits:
+        return f"Nothing was fitted: from this log no value could be told. {SEEN}"
     told = "nothing finite" if one.checked is None else f"{one.checked:.4g}"
     check = f"The same procedure says {told} of a clone of the log's behaviour"
-    if one.earned is None:
-        return f"{check}; what that earned is not known, because episodes were cut early."
-    mean, error = one.earned
-    return f"{check}, which earned {mean:.4g} ± {error:.2g}."
+    if one.earned is not None:
+        behind = f" ({one.cut:.0%} of it behind cuts, by the fit itself)" if one.cut > 0.01 else ""
+        check += f", which earned {one.earned[0]:.4g} ± {one.earned[1]:.2g}{behind}"
+    return f"{check}. {SEEN}"

@@ -2,8 +2,8 @@
 
 The value is fitted Q evaluation's, at the log's first states, over resamples of its episodes, each with a
 seed of its own: their spread is the standard error, of the data and of the fit. No number is given where
-the log does not vouch for the policy's actions, where the fit does not settle, or where the same procedure
-misses what the log's own behaviour is known to have earned.
+the log is of few episodes, where it does not vouch for the policy's actions, where the fit does not settle,
+or where the same procedure misses what the log shows of its own behaviour, or shows too little to tell.
 Sources: Le et al. 2019 (arXiv:1903.08738); Hao et al. 2021 (arXiv:2102.03607), the bootstrap over episodes.
 """
 
@@ -31,7 +31,12 @@ from suture.training.given import require_one_image
 from suture.training.run import Run
 from suture.training.train import Watch, train
 
-TAIL = 0.1
+FEWEST = 20
+"""Episodes of a log. What a bootstrap cannot draw it cannot doubt: of one episode every resample is the log.
+For the mean of n skewed (exponential) returns ten resamples give a 95 % interval that holds the truth 58
+times in 100 for n = 2, 78 for 5, 86 for 10 and 89 for 20; of normal returns 62, 86, 90 and 93."""
+SHOWN = 0.1
+"""Share of the behaviour's value that must stand in logged rewards, and not behind the cuts of episodes."""
 SETTLED, AGAIN, REACHED = 0.02, 3, 3.0
 """A fit has settled when its last three answers differ from the three before by less than a share, and when
 values have had the time to be carried through as many horizons at the rate of the slow critic."""
@@ -94,7 +99,6 @@ class _Estimator:
     support: Support
     discount: float
     scale: float
-    earned: tuple[float, float] | None
 
     @staticmethod
     def of(run: Run, data: Dataset, method: Method, folder: Path) -> "_Estimator":
@@ -119,57 +123,70 @@ class _Estimator:
         )
         total = returns_to_go(np.asarray(data.reward), data.episode_start, discount)
         scale = 1.0 / max(float(total.std()), 1e-6)
-        return _Estimator(run, data, method, support, discount, scale, _earned(data, total, discount))
+        return _Estimator(run, data, method, support, discount, scale)
 
     def all(self) -> list[Estimate]:
         """Fits take minutes, and are made of policies alone for which the log vouches."""
         supported = [self._supported(member) for member in range(len(self.run))]
-        fitted = sum(share >= SUPPORTED for share in supported)
+        before_fits = [self._beforehand(share) for share in supported]
+        fitted = sum(not reasons for reasons in before_fits)
         if not fitted:
-            return [self._refused(member, share) for member, share in enumerate(supported)]
+            both = enumerate(zip(supported, before_fits, strict=True))
+            return [self._unsaid(member, share, _Check(), (), reasons) for member, (share, reasons) in both]
         fits, most = CHECKS + fitted * self.method.resamples, self.method.steps
         self.method.watch.say(f"{fits} fits, each of {most:,} updates at most.")
         self.method.watch.start(0, fits * most)
         behaviour = self._fits(self.support.behaviour, 0, resamples=CHECKS, before=0)
-        checked, told, before = None if behaviour.broken else behaviour.mean, list[Estimate](), CHECKS
-        for member, share in enumerate(supported):
-            if share < SUPPORTED:
-                told.append(self._refused(member, share, checked))
+        check, told, before = self._check(behaviour), list[Estimate](), CHECKS
+        for member, (share, reasons) in enumerate(zip(supported, before_fits, strict=True)):
+            if reasons:
+                told.append(self._unsaid(member, share, check, (), reasons))
             else:
-                told.append(self._one(member, share, checked, before))
+                told.append(self._one(member, share, check, before))
                 before += self.method.resamples
         return told
 
-    def _refused(self, member: int, supported: float, checked: float | None = None) -> Estimate:
-        """Refused before any fit."""
-        reason = (
-            f"The log vouches for {supported:.0%} of the policy's actions, and {SUPPORTED:.0%} are "
-            "needed: what the others lead to is not in the log. Train nearer to the log (a larger bc or "
-            "conservative weight), or try the policy with care and log what happens."
-        )
-        return self._unsaid(member, supported, checked, (), [reason])
+    def _beforehand(self, supported: float) -> list[str]:
+        """Why no fit could help."""
+        found = list[str]()
+        if self.data.episodes < FEWEST:
+            found.append(
+                f"The log holds {self.data.episodes:,} episode(s), and {FEWEST} are needed: resamples of so "
+                "few are nearly the same log, and their spread says nothing of other episodes. Log more."
+            )
+        if supported < SUPPORTED:
+            found.append(
+                f"The log vouches for {supported:.0%} of the policy's actions, and {SUPPORTED:.0%} are "
+                "needed: what the others lead to is not in the log. Train nearer to the log (a larger bc or "
+                "conservative weight), or try the policy with care and log what happens."
+            )
+        return found
 
     def _unsaid(
-        self,
-        member: int,
-        supported: float,
-        checked: float | None,
-        fits: tuple[float, ...],
-        reasons: list[str],
+        self, member: int, supported: float, check: "_Check", fits: tuple[float, ...], reasons: list[str]
     ) -> Estimate:
         """What is known beside the value."""
         return Estimate(
             member=member, discount=self.discount, value=None, standard_error=None, interval=None,
-            fits=fits, supported=supported, earned=self.earned, checked=checked, refused=tuple(reasons),
+            fits=fits, supported=supported, earned=check.earned, cut=check.cut, checked=check.answer,
+            refused=tuple(reasons),
         )  # fmt: skip
 
-    def _one(self, member: int, supported: float, checked: float | None, before: int) -> Estimate:
+    def _check(self, behaviour: "_Fits") -> "_Check":
+        """The same procedure beside what the log shows of its own behaviour."""
+        if behaviour.last is None:
+            return _Check()
+        ends = self.data.episode_start[1:] - 1
+        last = map_arrays(lambda array: array[ends], self.data.observation)
+        ahead = behaviour.last.values(last).mean(0) / self.scale
+        return _Check(behaviour.mean, *_earned(self.data, ahead, self.discount), 1 / self.scale)
+
+    def _one(self, member: int, supported: float, check: "_Check", before: int) -> Estimate:
         fits = self._fits(self.run, member, resamples=self.method.resamples, before=before)
-        told = self._unsaid(member, supported, checked, fits.values, self._reasons(fits, checked))
+        told = self._unsaid(member, supported, check, fits.values, [*self._reasons(fits), *check.reasons()])
         if told.refused:
             return told
-        error = float(np.std(fits.values, ddof=1))
-        half = float(stdtrit(len(fits.values) - 1, 0.5 + CONFIDENCE / 2)) * error
+        error, half = (float(one) for one in _spread(np.array(fits.values)))
         interval = fits.mean - half, fits.mean + half
         return dataclasses.replace(told, value=fits.mean, standard_error=error, interval=interval)
 
@@ -177,7 +194,7 @@ class _Estimator:
         """Fits on resamples of the episodes.   before: how many fits of others there were."""
         evaluator = Evaluator(run, self.data, member=member, discount=self.discount, scale=(self.scale, 0.0))
         generator, episodes = np.random.default_rng(self.method.seed), self.data.episodes
-        values, settled, broken = list[float](), True, 0
+        values, settled, broken, last = list[float](), True, 0, None
         for number in range(resamples):
             chosen = np.sort(generator.integers(episodes, size=episodes))
             first = self.data.episode_start[chosen]
@@ -192,10 +209,10 @@ class _Estimator:
             self.method.watch.progress((before + number + 1) * self.method.steps)
             if fitted.finite:
                 values.append(path.latest)
-                settled &= path.settled
+                settled, last = settled and path.settled, fitted
             else:
                 broken += 1
-        return _Fits(tuple(values), settled, broken)
+        return _Fits(tuple(values), settled, broken, None if broken else last)
 
     def _supported(self, member: int) -> float:
         rows = _some(len(self.data))
@@ -207,42 +224,64 @@ class _Estimator:
         inside = self.support.holds(seen, np.asarray(theirs.to_unit(ours.from_unit(unit))))
         return min(1.0, float(inside.mean()) / (1 - RARE))
 
-    def _reasons(self, fits: "_Fits", checked: float | None) -> list[str]:
-        found = list[str]()
+    def _reasons(self, fits: "_Fits") -> list[str]:
         if fits.broken:
-            found.append(
+            return [
                 f"{fits.broken} of {self.method.resamples} fits became non-finite: the policy asks for "
                 "actions that the log does not support. Lower the discount, or evaluate it by playing it."
-            )
-        elif not fits.settled:
-            found.append(
-                f"Fits had not settled after {self.method.steps:,} updates. Give them more (--steps)."
-            )
-        if checked is None:
-            found.append(
-                "The same procedure became non-finite on the log's own behaviour: it cannot be trusted."
-            )
-        elif self.earned is not None:
-            mean, error = self.earned
-            if abs(checked - mean) > 3 * error + 0.1 * max(abs(mean), 1 / self.scale):
-                found.append(
-                    f"The same procedure says {checked:.4g} of the log's own behaviour, which earned "
-                    f"{mean:.4g} ± {error:.2g}: on this log it cannot be trusted."
-                )
-        return found
+            ]
+        if not fits.settled:
+            return [f"Fits had not settled after {self.method.steps:,} updates. Give them more (--steps)."]
+        return []
 
 
 @dataclasses.dataclass(frozen=True)
 class _Fits:
-    """The answers of the fits that stayed finite, whether these have settled, and how many did not stay."""
+    """The answers of the fits that stayed finite, whether these have settled, and how many did not stay.
+
+    last: the last fit; None where one did not stay finite.
+    """
 
     values: tuple[float, ...]
     settled: bool
     broken: int
+    last: Fitted | None
 
     @property
     def mean(self) -> float:
         return float(np.mean(self.values))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Check:
+    """The procedure tried on the clone: its answer (None: not tried, or non-finite), and what the log shows.
+
+    earned, cut: see `_earned`.   unit: the spread of returns, below which a difference is none.
+    """
+
+    answer: float | None = None
+    earned: tuple[float, float] | None = None
+    cut: float = 0.0
+    unit: float = 1.0
+
+    def reasons(self) -> list[str]:
+        """Why the procedure is not to be trusted. Of a wrong constant only the logged share shows."""
+        if self.answer is None or self.earned is None:
+            return ["The same procedure became non-finite on the log's own behaviour: it cannot be trusted."]
+        if self.cut > 1 - SHOWN:
+            return [
+                f"Episodes are cut so early that {self.cut:.0%} of what a value sums up lies behind the "
+                "cuts: the procedure cannot be tried on the log's own behaviour. Lower the discount "
+                "(--discount), or log longer episodes."
+            ]
+        mean, error = self.earned
+        size = max(abs(mean), self.unit)
+        if abs(self.answer - mean) <= 3 * error + (0.1 * (1 - self.cut)) * size:
+            return []
+        return [
+            f"The same procedure says {self.answer:.4g} of the log's own behaviour, which earned "
+            f"{mean:.4g} ± {error:.2g}: on this log it cannot be trusted."
+        ]
 
 
 class _Path:
@@ -264,18 +303,30 @@ class _Path:
         return self.settled
 
 
+def _spread(values: Array) -> tuple[Array, Array]:
+    """Of the answers of resamples (..., n): the standard error, and half of the interval about their mean."""
+    error = values.std(axis=-1, ddof=1)
+    return error, stdtrit(values.shape[-1] - 1, 0.5 + CONFIDENCE / 2) * error
+
+
 def _reach(discount: float) -> float:
     """Updates before which values cannot have been carried far enough."""
     return REACHED / (FQE.target_rate * (1 - discount))
 
 
-def _earned(data: Dataset, total: Array, discount: float) -> tuple[float, float] | None:
-    """Mean discounted return and its standard error, where the episodes' ends were recorded, or nearly."""
-    whole = data.terminated[data.episode_start[1:] - 1] | (discount**data.lengths <= TAIL)
-    returns = total[data.episode_start[:-1]]
-    if not whole.all() or len(returns) < 2:
-        return None
-    return float(returns.mean()), float(returns.std(ddof=1) / np.sqrt(len(returns)))
+def _earned(data: Dataset, ahead: Array, discount: float) -> tuple[tuple[float, float], float]:
+    """What the behaviour earned, discounted: mean over episodes, its standard error; the share behind cuts.
+
+    ahead: (E,) the value at each episode's last observation. It stands for what came after, last reward
+    included, where the episode did not end; so no observation is asked for that was not recorded.
+    """
+    last = data.episode_start[1:] - 1
+    cut, reward = ~data.terminated[last], np.array(data.reward, np.float64)
+    reward[last] = np.where(cut, ahead, reward[last])
+    returns = returns_to_go(reward, data.episode_start, discount)[data.episode_start[:-1]]
+    behind = np.where(cut, discount ** (data.lengths - 1.0), 0.0)
+    error = float(returns.std(ddof=1) / np.sqrt(len(returns)))
+    return (float(returns.mean()), error), float(behind.mean())
 
 
 def _unlike(one: Space, other: Space) -> bool:

@@ -139,17 +139,20 @@ class Evaluator:
         steps: int,
         episodes: Array | None = None,
         settled: Callable[["Fitted"], bool] = lambda _: False,
+        policies: Policy | None = None,
     ) -> "Fitted":
         """A critic for each seed.
 
+        policies: of each seed, leaves (seeds, ...); None: the member's, for all.
         episodes: numbers of the log's episodes, with repetitions: a resample to fit on; None: all, once.
         settled: asked after every thousand steps; where it answers true the fit ends before `steps`. So it
         does where a loss is not finite, and then the answer says so.
         """
         members = Members(seeds=np.asarray(seeds, np.uint32), fields={})
-        one = jax.tree.map(lambda leaf: leaf[self.member], self.run.policies.policies)
-        policy = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], len(members), axis=0), one)
-        state = dataclasses.replace(self.program.init(members), policy=policy)
+        if policies is None:
+            one = jax.tree.map(lambda leaf: leaf[self.member], self.run.policies.policies)
+            policies = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], len(members), axis=0), one)
+        state = dataclasses.replace(self.program.init(members), policy=policies)
         rows = self._rows if episodes is None else self._resampled(episodes)
         for start in range(0, steps, CHUNK):
             state, chunk = self.program.run(state, members, rows, start, min(CHUNK, steps - start))

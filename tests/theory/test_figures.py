@@ -12,6 +12,7 @@ from suture.data.returns import effective_horizon
 from suture.errors import ConfigError
 from suture.theory import amplification as growth
 from suture.theory import bounds, constraints, expectiles, foundations, mmd, stitching
+from suture.theory import tabular as exact
 from suture.theory.table import CLAIMS
 
 CHECKS = {one.check.__name__: one.check for one in CLAIMS}
@@ -121,6 +122,31 @@ def test_7_1_penalties() -> None:
         assert number(check, f"p, {temperature:g}") == pytest.approx(actor, abs=1e-5)
         assert number(check, f"v, {temperature:g}") == pytest.approx(value, abs=1e-5)
     assert constraints.gaussian_divergence(0, 1e-6, 0, 1) == pytest.approx(13.3, abs=0.02)
+
+
+def test_7_1_both_penalties_agree_where_futures_are_alike() -> None:
+    """One state with a choice, at gamma 0.9: the same policy, with neither gamma = 0 nor no choice."""
+    one = next(iter(constraints.same_future()))
+    actor, _ = exact.penalised_policy(*one, 0.5)
+    quality, _ = exact.fixed_point(one[0], lambda q: exact.soft_value(q, one[1], 0.5))
+    np.testing.assert_allclose(actor, [[0.1192, 0.8808]], atol=5e-5)
+    np.testing.assert_allclose(exact.soft_policy(quality, one[1], 0.5), actor, atol=1e-12)
+    assert max(constraints.penalties_ahead(*one)) < 1e-12
+    moved, spread = constraints.penalties_ahead(exact.canonical(), exact.canonical_behaviour())
+    assert moved > 0.01
+    assert spread > 0.01
+
+
+def test_2_ratios_do_not_grow_where_policies_differ_in_a_first_state_alone() -> None:
+    assert number("evaluation_is_costly", "radius, first state differs") == pytest.approx(1.0)
+    assert number("evaluation_is_costly", "E rho^2, first state differs") == pytest.approx(0.81 / 0.5 + 0.02)
+    assert number("evaluation_is_costly", "least radius") > 1
+
+
+def test_7_conservative_pairs_with_less_than_the_behaviour_need_not_lie_above() -> None:
+    check = "conservative_values_are_lower_bounds"
+    assert number(check, "misjudged") == 0.0
+    assert number(check, "of these below Q") > 0.5 * number(check, "pairs with pi < beta")
 
 
 def test_7_2_awr() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -178,10 +179,14 @@ def shaping_is_not_the_actor_penalty() -> Found:
     """7.1.1 and 7.1.2 are two methods.
 
     Statement: The penalty in the actor alone (BRAC-p, AWAC) rests at `pi = beta e^{Q^pi / lambda}` with plain
-    values, the penalty in the value (BRAC-v, XQL) at the soft optimum. They agree if and only if gamma = 0 or
-    no state has a choice. The second is best for penalised returns; the first may earn more reward.
+    values, the penalty in the value (BRAC-v, XQL) at the soft optimum. The rest of the second is one of the
+    first if and only if in each state all actions of the support lead to the same future penalty: with
+    gamma = 0, with one state, or where actions do not change what follows. In general it is not. The second
+    is best for penalised returns; the first may earn more reward.
     Conditions: "Alternatively" is right as another method, not as the same one.
-    Proof: With gamma = 0 Q = r for both. Otherwise Q of the second holds future penalties.
+    Proof: Let U be the discounted sum of lambda KL along pi of the second. Its values are
+    `Q = Q^pi - gamma P U`, and beta e^{Q / lambda} and beta e^{Q^pi / lambda} are the same after
+    normalisation if and only if gamma P U is constant over the support of each state.
     """
     mdp, behaviour, numbers = canonical(), canonical_behaviour(), dict[str, float]()
     for temperature in (0.1, 0.5, 1.0):
@@ -193,15 +198,39 @@ def shaping_is_not_the_actor_penalty() -> Found:
         for name, policy in (("p", actor), ("v", value)):
             penalised = float(mdp.start @ penalised_value(mdp, policy, behaviour, temperature))
             numbers[f"{name} penalised, {temperature:g}"] = penalised
-    bandit = dataclasses.replace(mdp, discount=0.0)
-    one, _ = penalised_policy(bandit, behaviour, 0.5)
-    same = float(np.abs(one - soft_policy(mdp.reward, behaviour, 0.5)).max())
+    differ = [penalties_ahead(other, logged) for other, logged, _ in problems(74, 20, unsupported=0.0)]
+    alike = [penalties_ahead(one, logged) for one, logged in same_future()]
     ordered = all(numbers[f"v penalised, {t:g}"] >= numbers[f"p penalised, {t:g}"] for t in (0.1, 0.5, 1.0))
+    same, least = max(map(max, alike)), min(map(min, differ))
     return Found(
-        agrees=same < 1e-10 and ordered and numbers["total variation, 0.1"] > 0.05,
-        figure=f"J {numbers['p, 0.1']:.4f} and {numbers['v, 0.1']:.4f} at lambda 0.1; equal at gamma 0",
-        numbers={**numbers, "gamma 0, difference": same},
+        agrees=same < 1e-9 and least > 1e-6 and ordered and numbers["total variation, 0.1"] > 0.05,
+        figure=f"J {numbers['p, 0.1']:.4f} and {numbers['v, 0.1']:.4f} at lambda 0.1; the same where actions "
+        "do not change future penalties",
+        numbers={**numbers, "futures alike, difference": same, "futures that differ, least": least},
     )
+
+
+def penalties_ahead(mdp: TabularMDP, behaviour: Array, temperature: float = 0.5) -> tuple[float, float]:
+    """At the soft optimum: how far its policy is from `beta e^{Q^pi / lambda}`, how far penalties differ.
+
+    The second is the largest range of the future penalties gamma P U over the supported actions of a state.
+    """
+    quality, _ = fixed_point(mdp, lambda q: soft_value(q, behaviour, temperature))
+    policy = soft_policy(quality, behaviour, temperature)
+    plain, value, _ = evaluate(mdp, policy)
+    ahead = mdp.discount * mdp.transition @ (value - penalised_value(mdp, policy, behaviour, temperature))
+    inside = behaviour > 0
+    highest, lowest = (np.where(inside, ahead, out) for out in (-np.inf, np.inf))
+    moved = np.abs(soft_policy(plain, behaviour, temperature) - policy).max()
+    return float(moved), float((highest.max(axis=1) - lowest.min(axis=1)).max())
+
+
+def same_future() -> Iterator[tuple[TabularMDP, Array]]:
+    """Problems in which actions do not change what follows: one state, no future, one row for all actions."""
+    yield TabularMDP(np.ones((1, 2, 1)), np.array([[0.0, 1.0]]), 0.9, np.ones(1)), np.full((1, 2), 0.5)
+    yield dataclasses.replace(canonical(), discount=0.0), canonical_behaviour()
+    for mdp, behaviour, _ in problems(75, 10):
+        yield dataclasses.replace(mdp, transition=mdp.transition[:, :1].repeat(mdp.actions, 1)), behaviour
 
 
 def both_penalties_double_the_temperature() -> Found:

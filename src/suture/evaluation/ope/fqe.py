@@ -152,7 +152,8 @@ class Evaluator:
         if policies is None:
             one = jax.tree.map(lambda leaf: leaf[self.member], self.run.policies.policies)
             policies = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], len(members), axis=0), one)
-        state = dataclasses.replace(self.program.init(members), policy=policies)
+        own = jax.tree.map(jnp.copy, policies)  # the program consumes what it begins with
+        state = dataclasses.replace(self.program.init(members), policy=own)
         rows = self._rows if episodes is None else self._resampled(episodes)
         for start in range(0, steps, CHUNK):
             state, chunk = self.program.run(state, members, rows, start, min(CHUNK, steps - start))

@@ -46,6 +46,21 @@ def test_a_section_is_explained_and_drawn(tmp_path: Path, capsys: pytest.Capture
         assert text in drawn
 
 
+def test_curves_of_other_lengths_stand_over_the_same_x_and_far_ones_are_drawn_as_measured_ones_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["theory", "6.2", "--plot", str(tmp_path / "6.2.svg")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    lines = {name: next(line for line in said if name in line and "▁" in line)
+             for name in ("error 1, once", "feedback, gain 2")}  # fmt: skip
+    whole, half = (sum(line.count(bar) for bar in "▁▂▃▄▅▆▇█") for line in lines.values())
+    assert whole == 40
+    assert half == 20, "it is given for 30 of 60 backups"
+    assert lines["error 1, once"].index("error 1") == lines["feedback, gain 2"].index("feedback")
+    drawn = (tmp_path / "6.2.svg").read_text()
+    assert drawn.count(">logarithmic in size<") == 2, "two panels, by the code of suture overestimation"
+
+
 def test_a_section_in_json_has_its_proof_and_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["theory", "8.3", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

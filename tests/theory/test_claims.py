@@ -11,7 +11,7 @@ from suture.errors import ConfigError
 from suture.theory import amplification
 from suture.theory.claim import parts_of
 from suture.theory.lecture import EQUATIONS
-from suture.theory.table import CLAIMS, SECTIONS, Examined, claims_of, examine, plot_of
+from suture.theory.table import CLAIMS, SECTIONS, Examined, claims_of, examine, plots_of
 
 # A piece of each display equation of the lecture -> its key.
 DISPLAYED = {
@@ -148,10 +148,13 @@ def test_sections_hold_their_parts_and_unknown_ones_name_the_nearest() -> None:
 
 def test_plots_are_of_one_section(examined: tuple[Examined, ...]) -> None:
     with pytest.raises(ConfigError, match=r"8\.1, 8\.2, 8\.3"):
-        plot_of(tuple(one for one in examined if one.claim.section.startswith("8")))
-    plot = plot_of(tuple(one for one in examined if one.claim.section == "8.2"))
-    assert (plot.x, plot.y) == ("backups", "discounted value")
-    assert {curve.what for curve in plot.curves} == {"claim", "truth"}
+        plots_of(tuple(one for one in examined if one.claim.section.startswith("8")))
+    for section, count in (("6.2", 2), ("8.2", 1)):
+        plots = plots_of(tuple(one for one in examined if one.claim.section == section))
+        assert len(plots) == count
+        for plot in plots:
+            assert (plot.x, plot.y) == ("backups", "discounted value")
+            assert {curve.what for curve in plot.curves} == {"claim", "truth"}
 
 
 def test_all_claims_take_a_few_seconds(timed: tuple[tuple[Examined, ...], float]) -> None:

@@ -19,13 +19,13 @@ def theory(
     """Check what the lecture claims: a verdict with numbers for each, or one section with its proof."""
     from rich.console import Console
 
-    from suture.report.theory import draw_plot, render_section, render_table
+    from suture.report.theory import draw_plots, render_section, render_table
     from suture.storage.atomic import write_file
-    from suture.theory.table import examine, plot_of
+    from suture.theory.table import examine, plots_of
 
     examined = examine(section)
     if plot is not None:
-        write_file(plot, draw_plot(plot_of(examined)).encode(), point="plot")
+        write_file(plot, draw_plots(plots_of(examined)).encode(), point="plot")
     if json:
         rows = [one.row() if section is None else one.to_json() for one in examined]
         print(text.dumps(rows, allow_nan=False))

@@ -1,15 +1,15 @@
 """The lecture's claims: the table, one section in full, and its plot."""
 
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from suture.report.claims import draw_lines
+from suture.report.figures import FAR, Panel, stacked
 from suture.theory.claim import Plot
 from suture.theory.table import Examined
 
@@ -59,20 +59,33 @@ def _explained(one: Examined) -> RenderableType:
 
 
 def _small(plot: Plot) -> RenderableType:
-    """Each curve as a line of bars, all on one scale."""
-    low = min(min(curve.y) for curve in plot.curves)
-    high = max(max(curve.y) for curve in plot.curves)
+    """Each curve as a line of bars over the same x, all on one scale; where a curve has no value, a gap."""
+    first, last = (of(of(curve.x) for curve in plot.curves) for of in (min, max))
+    at = np.linspace(first, last, CELLS)
+    lines = [np.interp(at, curve.x, curve.y, left=np.nan, right=np.nan) for curve in plot.curves]
+    sizes = np.sort(np.abs(np.concatenate([curve.y for curve in plot.curves])))
+    usual = max(float(sizes[len(sizes) // 2]), 1e-9)
+    far = sizes[-1] >= FAR * usual  # logarithmic in size, as in `figures.stacked`
+    lines = [np.sign(line) * np.log1p(np.abs(line) / usual) if far else line for line in lines]
+    low, high = np.nanmin(lines), np.nanmax(lines)
     grid = Table.grid(padding=(0, 2))
-    for curve in plot.curves:
-        step = max(1, -(-len(curve.y) // CELLS))
-        heights = [(y - low) / (high - low or 1.0) for y in curve.y[::step]]
-        bars = "".join(BARS[min(int(height * len(BARS)), len(BARS) - 1)] for height in heights)
-        grid.add_row(Text(bars), Text(f"{curve.name}: {curve.y[0]:.3g} to {curve.y[-1]:.3g}"))
-    return Group(Text(f"{plot.y} over {plot.x}, {plot.curves[0].x[0]:g} to {plot.curves[0].x[-1]:g}"), grid)
+    for curve, line in zip(plot.curves, lines, strict=True):
+        parts = (line - low) / ((high - low) or 1.0) * len(BARS)
+        bars = "".join(" " if np.isnan(part) else BARS[min(int(part), len(BARS) - 1)] for part in parts)
+        what = ", truth" if curve.what == "truth" else ""
+        grid.add_row(Text(bars), Text(f"{curve.name}{what}: {curve.y[0]:.3g} to {curve.y[-1]:.3g}"))
+    how = ", logarithmic in size" if far else ""
+    return Group(Text(f"{plot.title}: {plot.y} over {plot.x}, {first:g} to {last:g}{how}"), grid)
 
 
-def draw_plot(plot: Plot) -> str:
-    """The curves of a claim as SVG text, in the form of the curve of over-estimation."""
-    rows: list[dict[str, Any]] = [row for curve in plot.curves for row in curve.rows]
-    subtitle = "Solid: what is computed. Dashed: what is right."
-    return draw_lines(rows, title=plot.title, subtitle=subtitle, x=plot.x, y=plot.y, label="")
+def draw_plots(plots: Sequence[Plot]) -> str:
+    """The curves of a section as SVG text, by the code that draws the curve of over-estimation.
+
+    plots: over the same axes.
+    """
+    panels = [
+        Panel(title=plot.title, rows=[row for curve in plot.curves for row in curve.rows]) for plot in plots
+    ]
+    title = plots[0].title if len(plots) == 1 else "What is computed, and what is right"
+    subtitle = "Solid: what is computed (claim). Dashed: what is right (truth)."
+    return stacked(panels, title=title, subtitle=subtitle, x=plots[0].x, y=plots[0].y, label="")

@@ -25,9 +25,9 @@ class Curve:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """As `report.figures.curves` takes them."""
+        """As `report.figures.Panel` takes them, like the points of a measured curve."""
         return [
-            {"name": self.name, "x": x, "mean": y, "what": self.what}
+            {"name": self.name, "x": x, "mean": y, "low": y, "high": y, "what": self.what, "crossed": False}
             for x, y in zip(self.x, self.y, strict=True)
         ]
 

@@ -250,7 +250,8 @@ def figures_of_qt_opt() -> Found:
     13 % to 4 %, 3.25 times. The rows sum to 100 %, and 72 grasps in each arm tell the two rates apart.
     Conditions: Reported results (arXiv:1806.10293). The log mixes scripted and learned grasps, QT-Opt has no
     means against actions outside the log, and the 28,000 were collected by the policy itself.
-    Proof: Arithmetic, and the normal interval of a difference of two proportions.
+    Proof: Arithmetic on the reported figures, nothing is run; the normal interval of a difference of two
+    proportions.
     Source: Kalashnikov et al. 2018 (arXiv:1806.10293).
     """
     rows = ((0.87, 0.13), (0.96, 0.04))

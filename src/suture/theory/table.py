@@ -10,6 +10,7 @@ from suture.theory import (
     bounds,
     constraints,
     counterfactual,
+    curve,
     duality,
     expectiles,
     foundations,
@@ -21,8 +22,8 @@ from suture.theory import (
 from suture.theory.claim import Claim, Found, Plot
 
 MODULES = (
-    foundations, duality, counterfactual, stitching, bounds, pessimism, constraints, weights, mmd, expectiles,
-    amplification,
+    foundations, duality, counterfactual, stitching, bounds, curve, pessimism, constraints, weights, mmd,
+    expectiles, amplification,
 )  # fmt: skip
 
 
@@ -79,12 +80,13 @@ def examine(section: str | None = None) -> tuple[Examined, ...]:
     return tuple(Examined(one, one.check()) for one in claims_of(section))
 
 
-def plot_of(examined: tuple[Examined, ...]) -> Plot:
-    """The plot of a section; ConfigError where there is none, or more than one."""
-    plots = {one.claim.section: one.found.plot for one in examined if one.found.plot is not None}
-    if len(plots) == 1:
-        return next(iter(plots.values()))
-    if plots:
-        raise ConfigError(f"These sections have a plot each: {', '.join(plots)}. Name one of them.")
+def plots_of(examined: tuple[Examined, ...]) -> tuple[Plot, ...]:
+    """The plots of one section; ConfigError where there is none, or where they are of several sections."""
+    plots = [(one.claim.section, one.found.plot) for one in examined if one.found.plot is not None]
+    sections = list(dict.fromkeys(section for section, _ in plots))
+    if len(sections) == 1:
+        return tuple(plot for _, plot in plots)
+    if sections:
+        raise ConfigError(f"These sections have a plot each: {', '.join(sections)}. Name one of them.")
     drawn = [one.claim.section for one in examine() if one.found.plot is not None]
     raise ConfigError(f"Section {examined[0].claim.section} has no plot. These have: {', '.join(drawn)}.")

@@ -1,5 +1,6 @@
 """Scores: intervals against tabulated quantiles, D4RL's normalisation, JSON without NaN."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -38,6 +39,15 @@ def test_json_says_none_where_nothing_is_defined() -> None:
     assert written["per_member"]["interval"] == [[None, None]]
     assert written["per_member"]["score"] is None
     assert written["per_member"]["mean"] == [1.0]
+    assert written["starts"] is None
+
+
+def test_json_keeps_where_episodes_began_but_no_pictures() -> None:
+    numbers = {"b": np.array([[1.0], [2.0]]), "a": np.array([3, 4])}
+    began = dataclasses.replace(evaluation([[1.0, 2.0]]), starts=numbers).to_json()
+    assert began["starts"] == [[3.0, 1.0], [4.0, 2.0]], "leaf after leaf, in the order of paths"
+    seen = numbers | {"camera": np.zeros((2, 8, 8, 3), np.uint8)}
+    assert dataclasses.replace(evaluation([[1.0, 2.0]]), starts=seen).to_json()["starts"] is None
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from suture.spaces import Array, Tree
+from suture.spaces import Array, Tree, arrays_of
 
 CONFIDENCE = 0.95
+MOST_NUMBERS = 64
+"""Numbers of a first observation up to which first observations are kept with an evaluation."""
 
 REFERENCES = {
     "halfcheetah": (-280.178953, 12135.0),
@@ -128,7 +130,8 @@ class Evaluation:
         """All of it as JSON-able values; a number that is not defined is None.
 
         `mean`, `standard_error` and `interval` are over all members, and None where their settings differ;
-        `settings` has them setting by setting.
+        `settings` has them setting by setting. `starts`: the first observations as rows of numbers, in the
+        order of `flat`; None where they are pictures or not known.
         """
         overall = self.overall
         members = {
@@ -148,7 +151,19 @@ class Evaluation:
                 for setting, members in self.settings
             ],
             "per_member": {name: _defined(value) for name, value in members.items()},
+            "starts": None if (starts := flat(self.starts)) is None else starts.tolist(),
         }
+
+
+def flat(observations: Tree | None) -> Array | None:
+    """Observations as rows of numbers, (n, d), leaf after leaf in the order of their paths.
+
+    None for pictures, and beyond MOST_NUMBERS numbers a row.
+    """
+    leaves = [] if observations is None else list(arrays_of(observations).values())
+    if not leaves or sum(int(np.prod(leaf.shape[1:])) for leaf in leaves) > MOST_NUMBERS:
+        return None
+    return np.concatenate([np.asarray(leaf, np.float64).reshape(len(leaf), -1) for leaf in leaves], axis=1)
 
 
 def grouped(members: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[int]]]:

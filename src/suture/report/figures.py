@@ -5,7 +5,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-WIDTH, HEIGHT = 420, 260
+WIDTH, HEIGHT = 360, 240
+LETTERS = 13
+"""Pixels high: a drawing of this width is shown on a phone at nine tenths, and must still be read."""
 BAND = 0.18
 DASHES = ([1, 0], [5, 4])
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
@@ -17,10 +19,16 @@ CONFIG = {
     "font": "sans-serif",
     "padding": ROOM,
     "view": {"stroke": None},
-    "axis": {"gridColor": "#e6e6e6", "domainColor": "#888", "tickColor": "#888", "labelColor": "#333"},
-    "legend": {"orient": "right", "labelLimit": 260, "symbolOpacity": 1},
-    "title": {"anchor": "start", "fontSize": 13, "subtitleFontSize": 11, "subtitleColor": "#555"},
-}
+    "axis": {
+        "gridColor": "#e6e6e6", "domainColor": "#888", "tickColor": "#888", "labelColor": "#333",
+        "labelFontSize": LETTERS, "titleFontSize": LETTERS,
+    },
+    "legend": {
+        "orient": "bottom", "direction": "vertical", "labelLimit": 320, "symbolOpacity": 1,
+        "labelFontSize": LETTERS, "titleFontSize": LETTERS,
+    },
+    "title": {"anchor": "start", "fontSize": 14, "subtitleFontSize": 12, "subtitleColor": "#555"},
+}  # fmt: skip
 Rows = Sequence[dict[str, Any]]
 
 
@@ -32,16 +40,31 @@ def intervals(rows: Rows, *, title: str, subtitle: str, value: str, label: str) 
     alt = _altair()
     names = [row["name"] for row in rows]
     base = alt.Chart(alt.Data(values=list(rows))).encode(
-        y=alt.Y("name:N", sort=names, title=label, axis=alt.Axis(labelLimit=320))
+        y=alt.Y("name:N", sort=names, title=label, axis=_named(alt))
     )
     scale = alt.Scale(zero=False, nice=True)
     bars = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title=value, scale=scale), x2="high:Q", color=_colour(alt, names, legend=False)
+        x=alt.X("low:Q", title=value, scale=scale, axis=alt.Axis(tickCount=5)),
+        x2="high:Q",
+        color=_colour(alt, names, legend=False),
     )
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=alt.X("mean:Q", scale=scale), color=_colour(alt, names, legend=False)
     )
-    return svg(_titled(alt, bars + points, title, subtitle).properties(height=max(60, 26 * len(names))))
+    whole = _titled(alt, bars + points, title, subtitle)
+    return svg(whole.properties(height=max(60, 26 * len(names)), padding=_room(names)))
+
+
+def _named(alt: Any) -> Any:
+    """An axis of names: what they are stands above them, level, where it covers none of them."""
+    return alt.Axis(
+        labelLimit=320, titleAngle=0, titleAlign="right", titleBaseline="bottom", titleAnchor="end",
+        titleX=-6, titleY=-4,
+    )  # fmt: skip
+
+
+def _room(names: list[str]) -> dict[str, int]:
+    return {**ROOM, "left": ROOM["left"] + max(map(len, names), default=0)}
 
 
 def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str, dashes: str = "") -> str:
@@ -74,7 +97,7 @@ class Panel:
     """One of several plots over the same axis.
 
     rows: objects with `name`, `x`, `mean`, `low`, `high`, `what` (told apart by dashes; the first is solid)
-        and `crossed` (whether the point is marked).
+        and `crossed` (whether the point is marked); where known `dot` (whether it is shown as a point, too).
     """
 
     title: str
@@ -87,9 +110,7 @@ def stacked(panels: Sequence[Panel], *, title: str, subtitle: str, x: str, y: st
     names = list(dict.fromkeys(row["name"] for panel in panels for row in panel.rows))
     charts = [_panel(alt, panel, names, x=x, y=y, label=label) for panel in panels if panel.rows]
     whole = alt.vconcat(*charts).resolve_scale(strokeDash="independent")
-    return svg(
-        whole.properties(title=alt.Title(title, subtitle=_wrapped(subtitle, 95), offset=16)), sized=False
-    )
+    return svg(_titled(alt, whole, title, subtitle, offset=16), sized=False)
 
 
 def _panel(alt: Any, panel: Panel, names: list[str], *, x: str, y: str, label: str) -> Any:
@@ -103,7 +124,7 @@ def _panel(alt: Any, panel: Panel, names: list[str], *, x: str, y: str, label: s
     band = base.mark_area(opacity=BAND, clip=True).encode(
         y=alt.Y("low:Q", title=[y, how] if how else y, scale=scale, axis=axis), y2="high:Q"
     )
-    legend = alt.Legend(title=None, orient="top", symbolStrokeWidth=2)
+    legend = alt.Legend(title=None, orient="top", direction="horizontal", symbolStrokeWidth=2)
     shown = alt.Scale(domain=kinds, range=DASHES[: len(kinds)])
     dashes = alt.StrokeDash("what:N", scale=shown, legend=legend)
     line = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean:Q", scale=scale), strokeDash=dashes)
@@ -111,7 +132,10 @@ def _panel(alt: Any, panel: Panel, names: list[str], *, x: str, y: str, label: s
         shape=CROSS, size=40, strokeWidth=2, opacity=1
     )
     crosses = crosses.encode(y=alt.Y("mean:Q", scale=scale))
-    heading = alt.Title(_wrapped(panel.title, 95), fontSize=11, fontWeight="normal", color="#333")
+    if any(row.get("dot") for row in panel.rows):
+        dots = base.transform_filter("datum.dot").mark_point(filled=True, size=30, opacity=1)
+        crosses += dots.encode(y=alt.Y("mean:Q", scale=scale))
+    heading = alt.Title(_wrapped(panel.title), fontSize=12, fontWeight="normal", color="#333")
     return (band + line + crosses).properties(title=heading, width=WIDTH, height=HEIGHT)
 
 
@@ -150,7 +174,9 @@ def histogram(values: Any, *, title: str, value: str, bins: int = 40) -> str:
     ]
     bars = alt.Chart(alt.Data(values=rows)).mark_bar(color=COLOURS[0])
     bars = bars.encode(
-        x=alt.X("low:Q", title=value, scale=alt.Scale(zero=False), bin="binned"), x2="high:Q",
+        x=alt.X(
+            "low:Q", title=value, scale=alt.Scale(zero=False), bin="binned", axis=alt.Axis(tickCount=5),
+        ), x2="high:Q",
         y=alt.Y("count:Q", title="how often"),
     )  # fmt: skip
     return svg(_titled(alt, bars, title, "").properties(height=HEIGHT))
@@ -164,13 +190,14 @@ def heat(panels: Sequence[Panel], *, title: str, subtitle: str, y: str, value: s
     """
     alt = _altair()
     names = list(dict.fromkeys(row["name"] for panel in panels for row in panel.rows))
-    scale, legend = alt.Scale(scheme="viridis", domain=[0, 1], clamp=True), alt.Legend(orient="top")
+    scale = alt.Scale(scheme="viridis", domain=[0, 1], clamp=True)
+    legend = alt.Legend(orient="top", direction="horizontal")
     colour = alt.Color("value:Q", title=value, scale=scale, legend=legend)
     charts = list[Any]()
     for panel in panels:
         base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
-            x=alt.X("x:Q", title=panel.title, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=6)),
-            y=alt.Y("name:N", sort=names, title=y),
+            x=alt.X("x:Q", title=panel.title, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=5)),
+            y=alt.Y("name:N", sort=names, title=y, axis=_named(alt)),
         )
         cells = base.mark_rect().encode(x2="x2:Q", color=colour)
         strokes = base.mark_tick(thickness=3, color=COLOURS[1], opacity=1, size=26)
@@ -178,11 +205,11 @@ def heat(panels: Sequence[Panel], *, title: str, subtitle: str, y: str, value: s
             (cells + strokes.transform_filter("datum.marked")).properties(width=WIDTH, height=26 * len(names))
         )
     whole = alt.vconcat(*charts)
-    return svg(whole.properties(title=alt.Title(title, subtitle=_wrapped(subtitle, 95))), sized=False)
+    return svg(_titled(alt, whole, title, subtitle).properties(padding=_room(names)), sized=False)
 
 
 def paths(rows: Rows, *, title: str, subtitle: str, panel: str, ground: Rows = (), labels: Rows = ()) -> str:
-    """Paths in a plane, side by side.
+    """Paths in a plane, two panels beside each other.
 
     rows: objects with `panel`, `path`, `step`, `x`, `y`.   panel: what the panels are.
     ground: rectangles `x`, `x2`, `y`, `y2` behind every panel.   labels: texts `x`, `y`, `text` upon it.
@@ -201,8 +228,7 @@ def paths(rows: Rows, *, title: str, subtitle: str, panel: str, ground: Rows = (
         names_of_places = alt.Chart(alt.Data(values=list(labels))).mark_text(fontWeight="bold", fontSize=12)
         names_of_places = names_of_places.encode(x=x, y=y, text="text:N")
         panels.append((floor + lines + names_of_places).properties(title=name, width=200, height=200))
-    whole = alt.hconcat(*panels).properties(title=alt.Title(title, subtitle=_wrapped(subtitle)))
-    return svg(whole, sized=False)
+    return svg(_titled(alt, alt.concat(*panels, columns=2), title, subtitle), sized=False)
 
 
 def _altair() -> Any:
@@ -219,18 +245,19 @@ def svg(chart: Any, *, sized: bool = True) -> str:
     return vl_convert.vegalite_to_svg(chart.properties(config=CONFIG).to_dict())
 
 
-def _titled(alt: Any, chart: Any, title: str, subtitle: str) -> Any:
-    return chart.properties(title=alt.Title(title, subtitle=_wrapped(subtitle)))
+def _titled(alt: Any, chart: Any, title: str, subtitle: str, **how: Any) -> Any:
+    return chart.properties(title=alt.Title(_wrapped(title, 48), subtitle=_wrapped(subtitle), **how))
 
 
-def _wrapped(text: str, width: int = 80) -> list[str]:
+def _wrapped(text: str, width: int = 66) -> list[str]:
     import textwrap
 
     return textwrap.wrap(text, width) or [""]
 
 
-# Okabe & Ito's colours, which people with any kind of colour vision can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+# The first three are Okabe & Ito's. All stand 3 to 1 against the page's cards, light and dark. Other hues
+# were searched for, so that people with any kind of colour vision can tell them apart (Machado et al. 2009).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#5D48F9", "#179BA9", "#DC0A45", "#000000", "#7D7D7D")
 
 
 def _colour(alt: Any, names: list[str], *, title: str | None = None, legend: bool = True) -> Any:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from suture.diagnosis.regime import MEANINGS as REGIMES
 from suture.report.diagnosis import MEANINGS
 from suture.report.figures import histogram
 from suture.report.pictures import strip_of
@@ -15,13 +16,6 @@ if TYPE_CHECKING:
     from suture.data.dataset import Dataset
 
 SURE = 0.6
-KINDS = {
-    "imitation": "It looks like the work of one good behaviour: imitation may be all there is to gain.",
-    "mixed": "It looks like good and bad behaviour side by side.",
-    "heterogeneous": "It looks like pieces of good behaviour that no single episode joins.",
-    "random": "It looks like undirected behaviour.",
-    "insufficient": "It looks too small to learn from.",
-}
 
 
 def log_story(data: "Dataset", source: str, diagnosis: Mapping[str, Any] | None) -> Story:
@@ -40,7 +34,7 @@ def log_story(data: "Dataset", source: str, diagnosis: Mapping[str, Any] | None)
         )
     else:
         answers += _diagnosed(diagnosis)
-        sections.append(_regime(diagnosis))
+        sections.append(regime_section(diagnosis))
     sections.append(_distributions(data))
     strip = strip_of(data, whose="The best episode of the log")
     return Story(title=source, answers=answers, sections=sections, strip=strip)
@@ -48,28 +42,47 @@ def log_story(data: "Dataset", source: str, diagnosis: Mapping[str, Any] | None)
 
 def _diagnosed(found: Mapping[str, Any]) -> list[Answer]:
     regime, first = found["regime"], found["recommendation"][0]
-    chance = regime["probabilities"][regime["label"]]
+    chance, kind = regime["probabilities"][regime["label"]], f"{regime['label']} data"
     preset = "" if first["preset"] == "generic" else f" --preset {first['preset']}"
+    plan = found["diagnosis"].get("stitching")
+    scale = "" if plan is None else (
+        " On a scale from the worst (0) to the best (1) that its recorded steps could be joined to, its "
+        f"average episode stands at {plan['achieved']:.2f} and its best one at {plan['best']:.2f}."
+    )  # fmt: skip
     return [
         Answer(
             question="What can be learned from it?",
             tone="plain",
-            answer=f"{KINDS[regime['label']]} " + " ".join(regime["reasons"][:2]),
+            answer=f"{kind.capitalize()}: {REGIMES[regime['label']]}.{scale}",
         ),
         Answer(
             question="How sure is that?",
             tone="good" if chance >= SURE else "care",
-            answer=f"{chance:.0%} by rules calibrated on generated logs; no policy was trained yet.",
+            answer=f"{chance:.0%} sure, by rules tuned on generated logs; no policy was trained yet.",
         ),
         Answer(
             question="What to do next?",
             tone="plain",
-            answer=f"suture train {first['method']} DATA{preset}. {first['evidence']}",
+            answer=f"{_plainly(first['evidence'])} Begin with: suture train "
+            f"{first['method']} DATA{preset}. What to watch is said under Regime and coverage.",
         ),
     ]
 
 
-def _regime(found: Mapping[str, Any]) -> Section:
+def _plainly(evidence: str) -> str:
+    """The first sentence, without the figures that it rests on."""
+    said = evidence.partition(". ")[0].rstrip(".")
+    claim, _, figures = said.partition(": ")
+    return f"{claim if any(map(str.isdigit, figures)) else said}."
+
+
+def not_diagnosed(why: str) -> Section:
+    """In the place of `regime_section`, where the log is not at hand."""
+    return Section(title="Regime and coverage", text=(f"The log was not diagnosed. {why}".rstrip(),))
+
+
+def regime_section(found: Mapping[str, Any]) -> Section:
+    """What a diagnosis (`Diagnosis.to_json`) says, in full."""
     chances = sorted(found["regime"]["probabilities"].items(), key=lambda item: -item[1])
     groups = found["diagnosis"]
     statistics = [

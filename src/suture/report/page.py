@@ -14,6 +14,8 @@ from suture import __version__
 from suture.report.story import Figure, Picture, Story
 
 TEMPLATE = Path(__file__).with_name("page.html")
+TAG = r"""<[a-zA-Z/](?:[^<>"']|"[^"]*"|'[^']*')*>"""
+LEAST = 0.7
 INK = {
     "#333": 1.0,
     "#555": 0.85,
@@ -48,14 +50,25 @@ def page(title: str, stories: Sequence[Story]) -> str:
 def themed(svg: str, prefix: str) -> str:
     """A drawing for a page: greys follow its ink, the ground is clear, and ids are its own.
 
-    Its own roles and labels are taken away: the figure around it says what it shows.
+    Its own roles and labels are taken away: the figure around it says what it shows. It is never drawn at
+    less than `LEAST` of its size: where a screen is narrower, the figure scrolls. Only tags are rewritten:
+    what it says is left as it is.
     """
     svg = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>", "", svg)
-    svg = re.sub(r'\s(?:aria-[a-z]+|role)="[^"]*"', "", svg)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", svg)
-    svg = re.sub(r'(<rect width="\d+(?:\.\d+)?" height="\d+(?:\.\d+)?") fill="white"', r'\1 fill="none"', svg)
+    svg = re.sub(TAG, lambda tag: _themed_tag(tag[0], prefix), svg)
+    width = re.search(r'<svg [^>]*?\bwidth="(\d+(?:\.\d+)?)"', svg)
+    least = f' style="min-width: {LEAST * float(width[1]):.0f}px"' if width else ""
+    return svg.replace("<svg ", f'<svg aria-hidden="true" focusable="false"{least} ', 1)
+
+
+def _themed_tag(tag: str, prefix: str) -> str:
+    tag = re.sub(r'\s(?:aria-[a-z]+|role)="[^"]*"', "", tag)
+    tag = re.sub(r'\sid="([^"]+)"', rf' id="{prefix}\1"', tag)
+    tag = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", tag)
+    tag = re.sub(
+        r'^(<rect width="\d+(?:\.\d+)?" height="\d+(?:\.\d+)?") fill="white"', r'\1 fill="none"', tag
+    )
     for grey, share in INK.items():
         for what in ("fill", "stroke"):
-            svg = svg.replace(f'{what}="{grey}"', f'{what}="currentColor" {what}-opacity="{share}"')
-    return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
+            tag = tag.replace(f' {what}="{grey}"', f' {what}="currentColor" {what}-opacity="{share}"')
+    return tag

@@ -69,7 +69,8 @@ def render_standings(standings: list[Standing], environment: str) -> RenderableT
             table.add_section()
         better = "" if one.improvement is None else f"{one.improvement:.2f}"
         table.add_row(
-            checkpoint_name(one), setting_name(one.setting), _with_interval(one.mean, one.mean_interval),
+            checkpoint_name(one.checkpoint, one.steps), setting_name(one.setting),
+            _with_interval(one.mean, one.mean_interval),
             _with_interval(one.interquartile_mean, one.interquartile_interval),
             *(() if left_out else (better,)),
         )  # fmt: skip
@@ -84,9 +85,9 @@ def compared(standings: Sequence[Standing]) -> str:
     return f"{len(steps)} kept checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
 
 
-def checkpoint_name(standing: Standing) -> str:
+def checkpoint_name(checkpoint: str, steps: Sequence[int]) -> str:
     """'best, step 4,000'."""
-    return standing.checkpoint + (f", step {standing.steps[0]:,}" if len(standing.steps) == 1 else "")
+    return checkpoint + (f", step {steps[0]:,}" if len(steps) == 1 else "")
 
 
 def setting_name(setting: Mapping[str, Any]) -> str:

@@ -53,13 +53,12 @@ class Strip:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of the page.   folded: closed until it is asked for."""
+    """A part of the page."""
 
     title: str
     text: Sequence[str] = ()
     listings: Sequence[Listing] = ()
     figures: Sequence[Figure] = ()
-    folded: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,6 +89,19 @@ def plural(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
+def held_by(space: spaces.Space, one: str) -> str:
+    """What a space holds: '1 picture of 84 x 84 and 7 numbers', '1 of 4 choices'.   one: what a number is."""
+    numbers, said = 0, list[str]()
+    for leaf in spaces.leaves_of(space).values():
+        if isinstance(leaf, spaces.Discrete):
+            said.append(f"1 of {leaf.n:,} choices")
+        elif leaf.is_image:
+            said.append(f"1 picture of {leaf.shape[1]} x {leaf.shape[0]}")
+        else:
+            numbers += leaf.size
+    return " and ".join([*said, *([plural(numbers, one)] if numbers else [])])
+
+
 def what_the_data_was(summary: Mapping[str, Any]) -> Answer:
     """The first question, from `data.summary.summarise`."""
     errors, warnings = (
@@ -98,10 +110,13 @@ def what_the_data_was(summary: Mapping[str, Any]) -> Answer:
     )
     returns = summary["returns"]
     size = f"{plural(summary['transitions'], 'step')} in {plural(summary['episodes'], 'episode')}."
+    seen = held_by(spaces.from_json(summary["observation_space"]), "number")
+    done = held_by(spaces.from_json(summary["action_space"]), "continuous number")
+    size += f" Each step holds what was observed ({seen}) and what was decided ({done})."
     earned = (
         "It holds no rewards."
         if returns["mean"] is None
-        else f"An episode earned {number(returns['mean'])} in the mean, "
+        else f"Rewards say how good a step was: an episode earned {number(returns['mean'])} in the mean, "
         f"{number(returns['min'])} at least and {number(returns['max'])} at most."
     )
     if errors:

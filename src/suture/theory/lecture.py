@@ -6,14 +6,17 @@ of `theory/table.py`; a test compares this list with the lecture's text.
 
 EQUATIONS: dict[str, str] = {
     "1-gap": "algorithms that succeed on-line fail off-line",
+    "2-coverage": "massive i.i.d. data supply dense coverage; in RL it does not hold by itself",
     "2-iid": "logged trajectories are not i.i.d.",
     "2-evaluation": "evaluation is costly",
     "2-counterfactual": "the learner must predict outcomes of untried actions",
     "2-regularisation": "over-parameterised networks generalise by the implicit regularisation of SGD",
+    "3-policies": "on-policy RL samples with its current policy; off-policy RL reuses old experience",
     "3-mdp": "M = (S, A, P, r, gamma, rho_0)",
     "3.1-data": "D = {(s, a, r, s')} ~ d^beta, the discounted occupancy",
     "3.1-behaviour": "beta is one unknown behaviour policy",
     "3.1-goal": "pi ~ argmax J(pi), without further interaction",
+    "3.1-sigma": "the argmax is printed over sigma",
     "3.1-return": "J(pi) = E_{s0} V^pi(s0)",
     "3.2-support": "supp(D) = {(s, a) in D}",
     "3.2-ood": "a is out of distribution when (s, a) is not in supp(D)",
@@ -42,6 +45,7 @@ EQUATIONS: dict[str, str] = {
     "7.3-mmd": "MMD^2 = |E_pi phi(a) - E_beta phi(a)|^2, phi a random Fourier feature map",
     "7.3-minimises": "BEAR minimises the MMD",
     "7.3-actor": "max E_{d^beta} Q(s, a) s.t. MMD(pi, beta) <= delta",
+    "7.3-sigma": "the maximum is printed over sigma",
     "7.3-support": "the critic is trusted only on pairs in the support",
     "7.3-empirical": "less over-estimation than KL, more freedom than strict cloning",
     "7.4-value": "V(s') = Expectile_tau(Q(s', a')), tau in (0.5, 1)",
@@ -60,5 +64,6 @@ EQUATIONS: dict[str, str] = {
     "8.3-optimistic": "tau > 0.5 yields an optimistic value within the support's envelope",
     "9.1-five": "COG stitches a five-step composite plan from blocked-drawer and blocked-door logs",
     "9.1-propagation": "backups propagate sparse success signals through the state graph",
-    "9.2-system": "QT-Opt: off-line 87 % over 580k episodes precedes a small on-line phase to 96 %",
+    "9.2-system": "live collection, training buffers, and Bellman updaters that compute target Q-values",
+    "9.2-figures": "QT-Opt: off-line 87 % over 580k episodes precedes a small on-line phase to 96 %",
 }

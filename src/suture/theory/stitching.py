@@ -283,5 +283,5 @@ CLAIMS: tuple[Claim, ...] = (
     claim("9.1", "backups propagate sparse success signals through the states", "holds with conditions",
           backups_carry_sparse_rewards, "9.1-propagation"),
     claim("9.2", "QT-Opt: 580k episodes off-line to 87 %, then a small on-line phase to 96 %",
-          "only empirical", figures_of_qt_opt, "9.2-system"),
+          "only empirical", figures_of_qt_opt, "9.2-figures"),
 )  # fmt: skip

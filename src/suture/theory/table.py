@@ -8,6 +8,7 @@ from suture.errors import ConfigError
 from suture.theory import (
     amplification,
     bounds,
+    collection,
     constraints,
     counterfactual,
     curve,
@@ -22,8 +23,8 @@ from suture.theory import (
 from suture.theory.claim import Claim, Found, Plot
 
 MODULES = (
-    foundations, duality, counterfactual, stitching, bounds, curve, pessimism, constraints, weights, mmd,
-    expectiles, amplification,
+    foundations, duality, counterfactual, stitching, collection, bounds, curve, pessimism, constraints,
+    weights, mmd, expectiles, amplification,
 )  # fmt: skip
 
 

@@ -216,7 +216,7 @@ def make(world: World, regime: Regime, seed: int) -> Dataset:
         kept = columns["episode"] < rng.integers(1, 4)
         columns = {name: column[kept] for name, column in columns.items()}
     rewarded = kind == "mixed" or rng.random() > 0.15
-    return _dataset(world, columns, rewarded, scale=float(10 ** rng.uniform(-2, 2)))
+    return dataset_of(world, columns, rewarded, scale=float(10 ** rng.uniform(-2, 2)))
 
 
 def _first(columns: dict[str, Array], rows: int) -> dict[str, Array]:
@@ -224,7 +224,8 @@ def _first(columns: dict[str, Array], rows: int) -> dict[str, Array]:
     return {name: column[columns["episode"] <= last] for name, column in columns.items()}
 
 
-def _dataset(world: World, columns: dict[str, Array], rewarded: bool, scale: float) -> Dataset:
+def dataset_of(world: World, columns: dict[str, Array], rewarded: bool, scale: float) -> Dataset:
+    """Columns of `play` as a dataset; rewards times `scale`, or none."""
     width = columns["observation"].shape[1]
     log = Log(
         source=world.name, layout="world", episode=columns["episode"], terminal=columns["terminal"],

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from _worlds import FAMILIES
 
+from suture.diagnosis.regime import regime_of
 from suture.diagnosis.returns import starting_values
+from suture.diagnosis.statistics import statistics_of
 
 WORLDS = {world.name: world for worlds in FAMILIES.values() for world in worlds}
 SEED = 1
@@ -33,3 +35,16 @@ def test_behaviours_earn_what_their_regime_asks(name: str) -> None:
     means = np.bincount(policy, earned(world, several)) / np.bincount(policy)
     assert len(means) > 1
     assert 0.2 < means.min() <= means.max() < 0.9
+
+
+@pytest.mark.parametrize("name", ["four-states", "eight-states"])
+def test_one_controller_in_many_starts_is_one_controller(name: str) -> None:
+    """Where an episode begins decides its return, and what is done varies within a coarse cell."""
+    world, none = WORLDS[name], np.zeros(200, np.bool_)
+    acted = _logs.behaviour(1.0, noise=0.05)
+    columns = _logs.play(world, acted, none, none, np.random.default_rng(0))
+    found = statistics_of(_logs.dataset_of(world, columns, rewarded=True, scale=1.0))
+    assert found.stitching is not None
+    assert found.stitching.deviation < 0.1
+    assert found.behaviour.entropy < 0.45
+    assert regime_of(found).probabilities["imitation"] > 0.9

@@ -131,6 +131,7 @@ def test_support_of_known_counts() -> None:
     assert support.seen_again(np.array([5, 5, 7, 8])) == 0.5
     assert support.effective_states(np.array([0, 0, 1, 1])) == pytest.approx(2)
     assert support.effective_states(np.zeros(9, int)) == pytest.approx(1)
+    assert support.pairs_tried(np.array([5, 5, 5, 7]), np.array([0, 0, 2, 1]), 3) == 0.5
 
 
 def test_junctions_need_two_episodes_and_two_actions() -> None:

@@ -50,11 +50,16 @@ class Behaviour:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Support:
-    """What is covered; see `diagnosis.support`.   states: cells; exact: the observations themselves."""
+    """What is covered; see `diagnosis.support`.   states: cells; exact: the observations themselves.
+
+    effective_share: effective states over states.
+    """
 
     states: int
     exact: bool
     effective_states: float
+    effective_share: float
+    pairs_tried: float
     seen_again: float
     junction_rate: float
     start_coverage: float
@@ -220,9 +225,11 @@ def _behaviour(data: Dataset, cells: Cells, seen: Array | None, values: Array | 
 
 
 def _support(cells: Cells, begins: Array) -> Support:
-    starts = cells.state[cells.episode_start[:-1]][begins]
+    starts, effective = cells.state[cells.episode_start[:-1]][begins], support.effective_states(cells.state)
     return Support(
-        states=cells.states, exact=cells.exact, effective_states=support.effective_states(cells.state),
+        states=cells.states, exact=cells.exact, effective_states=effective,
+        effective_share=effective / cells.states,
+        pairs_tried=support.pairs_tried(cells.state, cells.action, cells.actions),
         seen_again=support.seen_again(cells.pair),
         junction_rate=support.junction_rate(cells.state, cells.action, cells.episode),
         start_coverage=support.start_coverage(starts, cells.state, cells.episode),

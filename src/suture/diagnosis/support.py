@@ -24,6 +24,12 @@ def effective_states(state: Array) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
+def pairs_tried(state: Array, action: Array, actions: int) -> float:
+    """u(s, a) / (|S||A|): of the pairs of a visited state and any of the actions, the share that occurs."""
+    seen = len(np.unique(state))
+    return len(np.unique(state * actions + action)) / (seen * actions)
+
+
 def junction_rate(state: Array, action: Array, episode: Array) -> float:
     """Share of the visits in states that at least two episodes cross, with at least two actions, in [0, 1].
 

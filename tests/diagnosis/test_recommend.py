@@ -100,6 +100,15 @@ def test_episodes_that_earn_alike_are_not_filtered(mixed: Statistics) -> None:
         assert [one.method for one in listed[:2]] == methods
 
 
+def test_a_promise_on_few_episodes_is_not_the_first_advice(mixed: Statistics) -> None:
+    assert mixed.stitching is not None
+    plan = dataclasses.replace(mixed.stitching, achieved=0.5, one_step_gap=0.5)
+    for episodes, method in ((49, "bc"), (50, "iql")):
+        shape = dataclasses.replace(mixed.shape, episodes=episodes)
+        listed = advice(dataclasses.replace(mixed, shape=shape, stitching=plan), "imitation")
+        assert listed[0].method == method
+
+
 def test_nothing_is_promised_where_nothing_can_be_chosen_or_told_apart(mixed: Statistics) -> None:
     assert mixed.support is not None
     assert mixed.returns is not None

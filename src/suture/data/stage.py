@@ -242,10 +242,18 @@ class Stage:
         return sum(int(leaf.nbytes) for leaf in jax.tree.leaves(self.at(np.zeros(1, np.int64))))
 
     def everything(self) -> Rows:
-        """All eligible rows, on the device."""
+        """All eligible rows, on the device. Column by column: what the host held of one goes at once.
+
+        What was read for this alone is handed over with one copy at most; what is the dataset's, such as a
+        memory map, whose file may change, by `jnp.asarray`, which makes two.
+        """
         rows = slice(None) if len(self.rows) == len(self.dataset) else self.rows
-        gathered = self.gather(rows)
-        whole = Rows(gathered.packed, gathered.alone, gathered.columns, self.starts, self.window)
+        gathered, alone = self.gather(rows), dict[str, Any]()
+        for path in tuple(gathered.alone):
+            array = gathered.alone.pop(path)
+            put = jax.device_put if array.flags.owndata else jnp.asarray
+            alone[path] = jax.block_until_ready(put(array))
+        whole = Rows(gathered.packed, alone, gathered.columns, self.starts, self.window)
         return jax.tree.map(jnp.asarray, whole)
 
     def at(self, positions: HostArray) -> Rows:

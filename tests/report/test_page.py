@@ -1,5 +1,6 @@
 """The page: what it says of runs and logs, hostile text in them, and that it loads and runs nothing."""
 
+import csv
 import html.parser
 import json
 import re
@@ -14,6 +15,8 @@ from making import lqr
 from suture.algorithms.bc import BC
 from suture.cli import run as command
 from suture.data.formats import native
+from suture.data.formats.schema import Schema
+from suture.data.load import load
 from suture.evaluation.kept import keep, kept
 from suture.report.figures import COLOURS
 from suture.report.make import make
@@ -64,6 +67,31 @@ def test_hostile_text_is_text() -> None:
     assert [attributes["alt"] for tag, attributes in made.found if tag == "img"] == [HOSTILE]
     labels = [attributes["aria-label"] for _, attributes in made.found if "aria-label" in attributes]
     assert labels.count(HOSTILE) == 3
+
+
+def test_hostile_columns_and_paths_reach_the_page_as_text(tmp_path: Path) -> None:
+    """From a table and a run whose names are made to be run, through training and evaluation, to the page."""
+    place = tmp_path / "<img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}"
+    place.mkdir()
+    columns = ("ep", "<script>alert(1)</script>", "a'&{{ 7 * 7 }}", "<b>act", "onload=x")
+    rows = np.random.default_rng(0).uniform(-1, 1, (240, 4))
+    lines = [f"{row // 20}," + ",".join(f"{one:.4f}" for one in values) for row, values in enumerate(rows)]
+    with (place / "<i>log.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(columns)
+        file.write("\n".join(lines) + "\n")
+    schema = Schema(episode="ep", observation=columns[1:3], action=columns[3:4], reward=columns[4])
+    log = load(place / "<i>log.csv", schema=schema)
+    run = train(BC(hidden=(4,)), log, steps=10, log_every=10, seeds=2, out=place / "<u>run")
+    keep(run.path, "estimated", str(place / "<i>log.csv"), 10, {"estimates": [
+        {"member": 0, "value": 1.0, "interval": [0.0, 2.0], "supported": 1.0, "refused": []}
+    ]})  # fmt: skip
+    made = Tags(make([run.path, place / "<i>log.csv"], schema=schema))
+    ours = {"script", "img", "b", "i", "u"}
+    assert ours.isdisjoint(tag for tag, _ in made.found)
+    assert not any(name.startswith("on") for _, attributes in made.found for name in attributes)
+    assert made.said.count(", ".join(columns[1:3])) == 2, "in the run's audit and in the log's"
+    assert "<img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}" in made.said
+    assert made.said.count("<i>log.csv") >= 3
 
 
 def test_nothing_is_loaded_and_nothing_runs(run: Run) -> None:

@@ -23,7 +23,7 @@ def log_story(data: "Dataset", source: str, diagnosis: Mapping[str, Any] | None)
     from suture.data.summary import summarise
 
     summary = summarise(data)
-    answers, sections = [what_the_data_was(summary)], [audit(summary)]
+    answers, sections = [what_the_data_was(summary)], [audit(summary, data.names)]
     if diagnosis is None:
         answers.append(
             Answer(

@@ -58,7 +58,7 @@ def run_story(path: Path, log: Known, studies: Sequence[Study] = ()) -> Story:
     sections.append(_curves(run, groups))
     sections += [study.section() for study in studies]
     if summary:
-        sections.append(audit(summary))
+        sections.append(audit(summary, run.recipe.names))
     sections.append(regime_section(log.diagnosis) if log.diagnosis else not_diagnosed(log.why))
     sections.append(_provenance(run, path))
     return Story(

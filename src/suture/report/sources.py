@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suture import spaces
 from suture.errors import SutureError
 from suture.storage import manifest
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from suture.data.dataset import Dataset
     from suture.training.run import Recipe
 
-CHEAP = 200_000
-"""Transitions up to which the log of a run is read and diagnosed unasked: about ten seconds."""
+CHEAP, NUMBERS = 200_000, 20_000_000
+"""Transitions, and numbers in their observations, up to which a run's log is read and diagnosed unasked."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,8 +52,8 @@ def known(run: Path, given: "Sequence[tuple[Dataset, Mapping[str, Any] | None]]"
     ask = "To have it here, give the log as well: suture report RUN DATA."
     if given:
         ask = "None of the logs beside it is the one that it learned from, by its fingerprint. Give that one."
-    if summary is not None and summary["transitions"] > CHEAP:
-        return Known(summary=summary, why=f"The log has {summary['transitions']:,} transitions. {ask}")
+    if summary is not None and not _is_cheap(summary):
+        return Known(summary=summary, why=f"It is large. {ask}")
     try:
         data = opened.load(reading=reading or READING)
     except (SutureError, OSError):
@@ -60,9 +61,16 @@ def known(run: Path, given: "Sequence[tuple[Dataset, Mapping[str, Any] | None]]"
     if not learned_from(opened.recipe, data, summary):
         why = f"What is at {opened.recipe.source} now is not what was learned from, by its fingerprint. {ask}"
         return Known(summary=summary, why=why)
-    found = diagnosis_of(data) if len(data) <= CHEAP else None
-    why = "" if found else f"The log has {len(data):,} transitions. {ask}"
-    return Known(summary=summary or summarise(data), data=data, diagnosis=found, why=why)
+    told = summary or summarise(data)
+    if not _is_cheap(told):
+        return Known(summary=told, data=data, why=f"It is large. {ask}")
+    return Known(summary=told, data=data, diagnosis=diagnosis_of(data))
+
+
+def _is_cheap(summary: Mapping[str, Any]) -> bool:
+    leaves = spaces.leaves_of(spaces.from_json(summary["observation_space"])).values()
+    size = sum(1 if isinstance(leaf, spaces.Discrete) else leaf.size for leaf in leaves)
+    return summary["transitions"] <= CHEAP and summary["transitions"] * size <= NUMBERS
 
 
 def learned_from(recipe: "Recipe", data: "Dataset", summary: Mapping[str, Any] | None) -> bool:

@@ -6,6 +6,8 @@ from typing import Any
 
 from suture import spaces
 
+MOST_NAMES = 20
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -127,8 +129,8 @@ def what_the_data_was(summary: Mapping[str, Any]) -> Answer:
     return Answer(question="What was the data?", answer=f"{size} {earned} {said}", tone=tone)
 
 
-def audit(summary: Mapping[str, Any]) -> Section:
-    """Everything that the gate saw."""
+def audit(summary: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> Section:
+    """Everything that the gate saw.   names: of the columns of observation and action, if they have any."""
     counts = [
         (name.replace("_", " "), f"{summary[name]:,}")
         for name in (
@@ -143,6 +145,9 @@ def audit(summary: Mapping[str, Any]) -> Section:
     for name in ("observation", "action"):
         space = spaces.from_json(summary[f"{name}_space"])
         counts += [(f"{name} {path}".rstrip(), str(leaf)) for path, leaf in spaces.leaves_of(space).items()]
+        if known := names.get(name, ()):
+            more = f" and {len(known) - MOST_NAMES:,} more" if len(known) > MOST_NAMES else ""
+            counts.append((f"columns of the {name}", ", ".join(known[:MOST_NAMES]) + more))
     found = [(one["severity"], one["id"], f"{one['count']:,}", one["message"]) for one in summary["findings"]]
     listings = [Listing(caption="What the log holds", header=("quantity", "value"), rows=counts)]
     if found:

@@ -1,6 +1,9 @@
 """Claims beside the truth, as people see them: what is marked, crossed and said of a method."""
 
 import io
+import json
+import re
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -93,7 +96,7 @@ def test_both_parts_of_the_claim_are_drawn_and_divergence_is_crossed() -> None:
 
 def test_parts_that_no_action_belongs_to_and_values_that_are_no_numbers_are_left_out() -> None:
     lost = draw([claim("sac", 1, outside=None), claim("sac", 2, value=float("nan"), outside=None)], "title")
-    assert ">outside" not in lost.replace("inside and outside", "")
+    assert ">outside<" not in lost
     assert "NaN" not in lost
 
 
@@ -106,3 +109,51 @@ def test_values_that_run_away_do_not_flatten_the_others() -> None:
     assert "logarithmic in size" in far
     for tick in (">0<", ">10<", ">100,000<", ">1e+7<"):
         assert tick in far
+
+
+def test_nothing_is_cut_at_80_columns_and_numbers_stay_whole() -> None:
+    """Large numbers of both signs, long names, marks, and what is not finite."""
+    named = "brac:penalty=reward:temperature=0.3:hidden=256,256"
+    claims = [
+        claim(name, step, value=value * step, seed=seed, truth=-4.5e4, logged_claim=-12345.6,
+              logged_return=-1.234e5, values_hold=held)
+        for name, value, held in (
+            ("sac", -4.5e6, "rewards"), (named, 123456.0, "rewards less a penalty"), ("td3", inf, "rewards"),
+        ) for step in (1, 3) for seed in (0, 1)
+    ]  # fmt: skip
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(render(claims))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 80
+    text = " ".join(lines)
+    assert "…" not in text
+    whole = ("-1.35e+07", "-4.5e+04", "+4.15e+05", "3.7e+05", "-1.23e+04", "-1.23e+05", "(played)")
+    for number in (*whole, "penalty=reward", "moving", "diverged", "earned", "0 of 2"):
+        assert number in text
+    assert "not finite (2" in text
+
+
+@pytest.mark.parametrize("odd", [inf, -inf, nan])
+def test_what_is_not_finite_is_null_in_json_with_the_word_and_is_read_back(odd: float) -> None:
+    one = claim("sac", 1, value=odd, truth=None)
+    told = json.loads(json.dumps(one.to_json(), allow_nan=False))
+    assert told["claim"] is told["inside"] is told["truth"] is None
+    assert told["not_finite"] == dict.fromkeys(("claim", "inside", "outside"), str(odd))
+    assert repr(Claim.from_json(told)) == repr(one)
+    assert "not_finite" not in claim("sac", 1).to_json()
+    assert Claim.from_json(claim("sac", 1).to_json()) == claim("sac", 1)
+    assert "not finite (1 of 1 seeds)" in shown([one])
+
+
+def test_values_of_rewards_that_were_scaled_differently_are_not_to_be_compared() -> None:
+    other = claim("iql", 1, reward_scale=0.5, reward_shift=-1.0)
+    for text in (shown([claim("sac", 1), other]), " ".join(draw([claim("sac", 1), other], "title").split())):
+        assert "iql: 0.5 r -1" in text
+    assert "scaled differently" not in shown([claim("sac", 1), claim("iql", 1)])
+
+
+def test_a_truth_that_was_fitted_at_few_checkpoints_is_dotted() -> None:
+    claims = [claim("sac", step, truth=1.0 if step != 2 else None, truth_is="fitted") for step in (1, 2, 3)]
+    drawing = draw(claims, "title")
+    assert drawing.count('aria-roledescription="point"') == 2
+    assert "Dots: where the truth was fitted" in " ".join(re.sub("<[^>]*>", " ", drawing).split())

@@ -14,13 +14,18 @@ from rich.console import Console
 from suture.algorithms.bc import BC
 from suture.algorithms.brac import BRAC
 from suture.algorithms.qlearning import DQN
+from suture.algorithms.td3 import TD3
 from suture.data.build import build
 from suture.data.dataset import Dataset
 from suture.envs.tabular import canonical, canonical_behaviour, evaluate, sample_log
-from suture.errors import ConfigError
+from suture.errors import ConfigError, RefusedInput
+from suture.evaluation import overestimation
 from suture.evaluation.claims import Claim, is_moving, moved
+from suture.evaluation.ope import fqe
+from suture.evaluation.ope.fqe import Evaluator
 from suture.evaluation.overestimation import Study
 from suture.report.claims import render
+from suture.storage.manifest import read_json
 from suture.training.run import open_run
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
@@ -76,11 +81,56 @@ def test_parts_inside_and_outside_the_log_are_told_apart(played: tuple[Path, lis
         assert not claim.diverged
 
 
-def test_without_an_environment_the_truth_is_fitted(data: Dataset, tmp_path: Path) -> None:
-    study = Study(data=data, out=tmp_path, steps=20, every=20, seeds=1, fitted_steps=300)
-    (claim,) = study.run([DQN(hidden=(), discount=0.5, batch_size=32)])
-    assert claim.truth_is == "fitted"
-    assert np.isfinite(claim.truth)
+def test_without_an_environment_the_truth_is_fitted_at_some_checkpoints_in_one_go(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is what a fit of that checkpoint and seed alone finds, in the scale of the run's rewards."""
+    made, usual = list[Evaluator](), overestimation.Evaluator
+    monkeypatch.setattr(overestimation, "Evaluator", lambda *a, **k: made.append(usual(*a, **k)) or made[-1])
+    study = Study(data=data, out=tmp_path, steps=200, every=50, seeds=2, fitted_steps=4_000,
+                  fitted_checkpoints=2, options={"reward_scale": 2.0, "reward_shift": -0.5})  # fmt: skip
+    claims = study.run([DQN(hidden=(), discount=0.5, critic_learning_rate=0.002, batch_size=32)])
+    assert len(made) == 1
+    assert {one.truth_is for one in claims} == {"fitted"}
+    assert [one.step for one in claims if one.truth is None] == [100, 100, 150, 150]
+    starts, run = data.observation[data.episode_start[:-1]], open_run(tmp_path / "dqn")
+    truths = {(one.step, one.seed): one.truth for one in claims if one.truth is not None}
+    moved = [abs(truths[50, seed] - truths[200, seed]) for seed in (0, 1)]
+    assert max(moved) > 0.2, "those of checkpoints can be told apart"
+    for (step, seed), truth in truths.items():
+        alone = fqe.fit(run.at(step), data, member=seed, seeds=1, steps=4_000)
+        assert truth == pytest.approx(float(alone.values(starts).mean()), abs=0.05)
+
+
+@pytest.mark.parametrize("how", ["breaks off", "runs away"])
+def test_a_fit_that_does_not_hold_costs_its_own_truth_alone(
+    how: str, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Evaluator.fit
+
+    def fit(self: Evaluator, seeds: Any, **more: Any) -> Any:
+        fitted = usual(self, seeds, **more)
+        if how == "breaks off":
+            fitted.finite = 1 not in seeds
+        elif len(seeds) > 1:
+            given = fitted.values
+            fitted.values = lambda seen: given(seen) * np.array([[1.0], [1e6]])  # type: ignore[method-assign]
+        return fitted
+
+    monkeypatch.setattr(Evaluator, "fit", fit)
+    study = Study(data=data, out=tmp_path, steps=20, every=20, seeds=2, fitted_steps=100)
+    good, bad = study.run([DQN(hidden=(), discount=0.5, batch_size=32)])
+    assert good.truth is not None
+    assert np.isfinite(good.truth)
+    assert bad.truth is bad.excess is None
+    assert "(fitted, 1 of 2 seeds)" in shown([good, bad])
+
+
+@pytest.mark.parametrize(("count", "most", "places"), [
+    (10, 3, [0, 4, 9]), (10, 1, [9]), (2, 3, [0, 1]), (1, 3, [0]),
+])  # fmt: skip
+def test_the_last_checkpoint_is_among_those_that_are_fitted(count: int, most: int, places: list[int]) -> None:
+    assert overestimation.spread_over(count, most) == places
 
 
 def test_values_that_have_not_begun_are_no_divergence(data: Dataset, tmp_path: Path) -> None:
@@ -93,6 +143,11 @@ def test_values_that_have_not_begun_are_no_divergence(data: Dataset, tmp_path: P
 def test_methods_without_values_are_refused(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="bc learns no action values"):
         Study(data=data, out=tmp_path).run([BC()])
+    with pytest.raises(RefusedInput, match="td3 is defined for continuous actions"):
+        Study(data=data, out=tmp_path).run([DQN(), TD3()])
+    with pytest.raises(ConfigError, match="dqn is compared twice"):
+        Study(data=data, out=tmp_path).run([DQN(), DQN()])
+    assert not list(tmp_path.iterdir()), "nothing was trained before"
 
 
 def test_the_command_leaves_the_table_the_plot_and_the_numbers(data: Dataset, tmp_path: Path) -> None:
@@ -100,13 +155,16 @@ def test_the_command_leaves_the_table_the_plot_and_the_numbers(data: Dataset, tm
 
     native.write(data, tmp_path / "log")
     done = suture(
-        "overestimation", tmp_path / "log", "--env", ENVIRONMENT, "--methods", "dqn", "sac", "--steps", 4,
-        "--every", 2, "--seeds", 1, "--episodes", 2, "--out", tmp_path / "study",
+        "overestimation", tmp_path / "log", "--env", ENVIRONMENT, "--methods", "dqn:hidden=8,4:discount=0.5",
+        "sac", "--steps", 4, "--every", 2, "--seeds", 1, "--episodes", 2, "--out", tmp_path / "study",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    made = read_json(tmp_path / "study" / "dqn-hidden=8,4-discount=0.5" / "config.json")["fields"]
+    assert (made["hidden"], made["discount"]) == ([8, 4], 0.5)
     for text in ("claim - truth", "dqn", "0 of 1", "still", "(played)", "entropy_backup=False: sac"):
         assert text in done.stdout
     rows = json.loads((tmp_path / "study" / "overestimation.json").read_text())
+    assert {row["method"] for row in rows} == {"dqn:hidden=8,4:discount=0.5", "sac"}
     assert [row["step"] for row in rows] == [2, 4, 2, 4]
     assert {row["values_hold"] for row in rows} == {"rewards"}
     assert (tmp_path / "study" / "overestimation.svg").read_text().startswith("<svg")

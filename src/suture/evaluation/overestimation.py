@@ -7,7 +7,7 @@ Source: the lecture's section 6.2; van Hasselt et al. 2016 (arXiv:1509.06461), f
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from suture.algorithms.critic_based import CriticBased
 from suture.data.dataset import Dataset
 from suture.data.returns import returns_to_go
 from suture.envs.make import Make
-from suture.errors import ConfigError
+from suture.errors import ConfigError, SutureError
 from suture.evaluation.claims import Claim
-from suture.evaluation.ope import fqe
+from suture.evaluation.ope.fqe import Evaluator
 from suture.evaluation.rollout import Worth, rollout
 from suture.evaluation.support import Support
 from suture.keys import key_for
@@ -40,6 +40,7 @@ from suture.training.train import Watch, train
 ROWS = 1_024
 STARTS = 256
 TAIL = 0.1
+EARLIER = "Save checkpoints earlier (--every)."
 
 
 def of_rewards(algorithm: Algorithm[Any]) -> Algorithm[Any]:
@@ -52,12 +53,22 @@ def of_rewards(algorithm: Algorithm[Any]) -> Algorithm[Any]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+    """One of the compared: an algorithm, its name in the table, and settings of its own runs (a preset's)."""
+
+    algorithm: Algorithm[Any]
+    name: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Study:
     """How the curve is drawn.
 
     steps, every: length of each training run, and steps between checkpoints.   seeds: of each method.
-    environment: where the truth is played, in `episodes` episodes; None: it is fitted, by `fitted_steps`.
-    options: further settings of the runs, such as reward_scale.
+    environment: where the truth is played, in `episodes` episodes; None: it is fitted at `fitted_checkpoints`
+        of the checkpoints, the last among them, by `fitted_steps` updates each.
+    options: further settings of the runs, such as reward_scale; they go before a method's own.
     """
 
     data: Dataset
@@ -67,44 +78,65 @@ class Study:
     seeds: int = 3
     environment: str | Make | None = None
     episodes: int = 20
-    fitted_steps: int = 5_000
+    fitted_steps: int = 6_000
+    fitted_checkpoints: int = 3
     options: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     say: Callable[[str], None] = lambda _: None
 
-    def run(self, algorithms: Sequence[Algorithm[Any]]) -> list[Claim]:
+    def run(self, algorithms: Sequence[Algorithm[Any] | Method]) -> list[Claim]:
         """Train each algorithm, as it is, and put its claims beside the truth (see `of_rewards`)."""
-        for algorithm in algorithms:
-            if not isinstance(algorithm, CriticBased):
-                raise ConfigError(f"{algorithm.name} learns no action values: there is no claim to test.")
-        stacked = Settings(frame_stack=self.options.get("frame_stack", 1))
-        require_one_image(stacked, "Asking critics for their claims")
-        behaviour = self._train(BC(), seeds=1)
+        methods = [
+            one if isinstance(one, Method) else Method(algorithm=one, name=one.name) for one in algorithms
+        ]
+        self._require(methods)
+        behaviour = self._train(Method(algorithm=BC(), name="bc"), seeds=1)
         sample = _Sample.of(self.data, behaviour)
         found = list[Claim]()
-        for algorithm in algorithms:
-            run = self._train(algorithm, seeds=self.seeds)
+        for method in methods:
+            run = self._train(method, seeds=self.seeds)
+            if not run.steps:
+                self.say(f"{method.name} broke off before its first checkpoint and has no claims. {EARLIER}")
+                continue
+            fitted = self._fitted(run) if self.environment is None else {}
             for step in run.steps:
-                claims = self._at(run.at(step), step, sample)
+                claims = self._at(run.at(step), step, sample, method.name, fitted.get(step))
                 found += claims
                 self._tell(claims)
+        if not found:
+            raise SutureError(f"Every method broke off before its first checkpoint. {EARLIER}")
         return found
 
-    def _train(self, algorithm: Algorithm[Any], seeds: int) -> Run:
-        path = self.out / algorithm.name
+    def _require(self, methods: list[Method]) -> None:
+        for method in methods:
+            if not isinstance(method.algorithm, CriticBased):
+                raise ConfigError(f"{method.name} learns no action values: there is no claim to test.")
+            method.algorithm.require(self.data)
+        names = [method.name for method in methods]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"{', '.join(twice)} is compared twice. Name each method once.")
+        if min(self.fitted_steps, self.fitted_checkpoints) < 1:
+            raise ConfigError(
+                "fitted_steps and fitted_checkpoints must be at least 1, "
+                f"found {self.fitted_steps} and {self.fitted_checkpoints}."
+            )
+        stacked = Settings(frame_stack=self.options.get("frame_stack", 1))
+        require_one_image(stacked, "Asking critics for their claims")
+
+    def _train(self, method: Method, seeds: int) -> Run:
+        path = self.out / method.name.replace(":", "-")
         return train(
-            Sweep(algorithm, seeds=seeds), self.data, out=path, resume=path.exists(),
+            Sweep(method.algorithm, seeds=seeds), self.data, out=path, resume=path.exists(),
             watch=Watch(say=self.say),
             steps=self.steps, checkpoint_every=self.every, log_every=self.every, keep=self.steps,
-            on_divergence="continue", **self.options,
+            on_divergence="continue", **{**method.settings, **self.options},
         )  # fmt: skip
 
-    def _at(self, run: Run, step: int, sample: "_Sample") -> list[Claim]:
+    def _at(self, run: Run, step: int, sample: "_Sample", name: str, fitted: Array | None) -> list[Claim]:
+        """What is claimed at one checkpoint.   fitted: each member's truth, where it was fitted."""
         algorithm: Any = run.algorithm
-        worth = Worth(
-            discount=algorithm.discount,
-            scale=run.recipe.normaliser.reward_scale, shift=run.recipe.normaliser.reward_shift,
-        )  # fmt: skip
-        starts, truths = self._truth(run, worth)
+        scale, shift = run.recipe.normaliser.reward_scale, run.recipe.normaliser.reward_shift
+        worth = Worth(discount=algorithm.discount, scale=scale, shift=shift)
+        starts, truths = (self._starts(), fitted) if self.environment is None else self._played(run, worth)
         claims = asked(run, starts)[1].mean(1)
         actions, values = asked(run, sample.observation)
         logged = _claims_of(run, sample.observation, sample.action).mean(1)
@@ -114,8 +146,8 @@ class Study:
             inside = sample.support.holds(sample.observation, actions[member])
             largest = _largest(run, member, step)
             found.append(Claim(
-                method=algorithm.name, step=step, seed=run.members[member]["seed"],
-                claim=float(claims[member]), truth=float(truths[member]),
+                method=name, step=step, seed=run.members[member]["seed"],
+                claim=float(claims[member]), truth=None if truths is None else _known(truths[member]),
                 truth_is="fitted" if self.environment is None else "played",
                 logged_claim=float(logged[member]),
                 logged_return=sample.earned(self.data, worth),
@@ -123,19 +155,52 @@ class Study:
                 outside_share=float((~inside).mean()),
                 diverged=limit is not None and largest > DIVERGENCE_SLACK * limit,
                 discount=algorithm.discount, values_hold=algorithm.values_hold,
+                reward_scale=scale, reward_shift=shift,
             ))  # fmt: skip
         return found
 
-    def _truth(self, run: Run, worth: Worth) -> tuple[Tree, Array]:
-        """First states, tree of (n, ...), and each member's value there, (members,)."""
-        if self.environment is None:
-            chosen = self.data.episode_start[:-1][:: max(1, self.data.episodes // STARTS)]
-            starts = map_arrays(lambda array: array[chosen], self.data.observation)
-            fitted = [
-                fqe.fit(run, self.data, member=member, seeds=1, steps=self.fitted_steps)
-                for member in range(len(run))
+    def _starts(self) -> Tree:
+        """First states of the log, tree of (n, ...)."""
+        chosen = self.data.episode_start[:-1][:: max(1, self.data.episodes // STARTS)]
+        return map_arrays(lambda array: array[chosen], self.data.observation)
+
+    def _fitted(self, run: Run) -> dict[int, Array]:
+        """The truth at the last checkpoint and some before it: step -> (members,).
+
+        NaN where a fit broke off, or left every bound that the rewards allow. All are fitted by one program,
+        on rewards of a size that networks learn well.
+        """
+        assert self.data.reward is not None
+        steps = [run.steps[place] for place in spread_over(len(run.steps), self.fitted_checkpoints)]
+        self.say(f"{run.path.name}: fitting what its policies are worth at {len(steps)} checkpoints.")
+        algorithm: Any = run.algorithm
+        total = returns_to_go(np.asarray(self.data.reward), self.data.episode_start, algorithm.discount)
+        size, normaliser = 1 / max(float(total.std()), 1e-6), run.recipe.normaliser
+        evaluator = Evaluator(
+            run, self.data, scale=(size, size * normaliser.reward_shift / normaliser.reward_scale)
+        )
+
+        def worth(policies: Any, seeds: Array) -> Array:
+            fitted = evaluator.fit(seeds, steps=self.fitted_steps, policies=policies)
+            return fitted.values(self._starts()).mean(1) if fitted.finite else np.full(len(seeds), np.nan)
+
+        each = [run.at(step).policies.policies for step in steps]
+        together = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
+        seeds = np.tile(np.arange(len(run)), len(steps))
+        truths = worth(together, seeds)
+        if not np.isfinite(truths).all():  # one that breaks off ends the others' fits: each for itself
+            alone = [
+                jax.tree.map(lambda leaf, at=at: leaf[at : at + 1], together) for at in range(len(seeds))
             ]
-            return starts, np.array([one.values(starts).mean() for one in fitted])
+            truths = np.concatenate([worth(one, seeds[at : at + 1]) for at, one in enumerate(alone)])
+        truths *= normaliser.reward_scale / size
+        limit = algorithm.value_limit(run.recipe.spec) or np.inf
+        truths = np.where(np.abs(truths) <= limit, truths, np.nan)
+        return dict(zip(steps, truths.reshape(len(steps), -1), strict=True))
+
+    def _played(self, run: Run, worth: Worth) -> tuple[Tree, Array]:
+        """First states, tree of (n, ...), and each member's value there, (members,)."""
+        assert self.environment is not None
         policies, calls = run.policies, iter(range(1 << 31))
         played = rollout(
             lambda seen: policies.act(seen, sample=True, seed=next(calls)), self.environment,
@@ -147,8 +212,10 @@ class Study:
         return played.starts, played.discounted.mean(1)
 
     def _tell(self, claims: list[Claim]) -> None:
-        claim, truth = (np.mean([getattr(one, name) for one in claims]) for name in ("claim", "truth"))
-        self.say(f"{claims[0].method}, step {claims[0].step:,}: claims {claim:.4g}, truth {truth:.4g}.")
+        truths = [one.truth for one in claims if one.truth is not None]
+        truth = f", truth {np.mean(truths):.4g}" if truths else ""
+        claim = np.mean([one.claim for one in claims])
+        self.say(f"{claims[0].method}, step {claims[0].step:,}: claims {claim:.4g}{truth}.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -180,8 +247,17 @@ class _Sample:
         return _mean(total[self.rows][whole])
 
 
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
 def _mean(values: Array) -> float | None:
     return float(values.mean()) if len(values) else None
+
+
+def spread_over(count: int, most: int) -> list[int]:
+    """Up to `most` of `count` places, evenly spread; the last is among them."""
+    return sorted({round(place) for place in np.linspace(count - 1, 0, min(most, count))})
 
 
 def _normal(run: Run, observation: Tree) -> Any:

@@ -1,12 +1,14 @@
 """Claims of critics beside the truth: the table, and the plot of over-estimation."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from suture.data.returns import effective_horizon
 from suture.evaluation.claims import MOVING, Claim, is_moving, moved
@@ -28,38 +30,54 @@ PARTS = (("claim", "truth"), ("inside", "outside"))
 
 
 def render(claims: Sequence[Claim], changed: Sequence[str] = ()) -> RenderableType:
-    """The last checkpoint of each method, over seeds.
+    """The last checkpoint of each method, over seeds: two tables, of which nothing is cut at 80 columns.
 
     changed: methods whose values were made to hold rewards alone (`overestimation.of_rewards`).
     """
     methods = list(dict.fromkeys(one.method for one in claims))
-    told = "" if all(one.truth_is == "played" for one in claims) else FITTED
-    told += ONCE if any(moved(claims, method) is None for method in methods) else ""
-    told += f" Trained with entropy_backup=False: {', '.join(changed)}." if changed else ""
-    told += _explained(claims)
-    table = Table(
-        title=f"Claim and truth at the last checkpoint ({_horizons(claims)})",
-        title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
-        caption="Discounted values of the policy at first states, means over seeds. Inside / outside: the "
-        "claim for the policy's actions at logged states, where the behaviour would take them and where it "
-        "would not, and the share of the latter. Logged: the claim for logged actions / what the log then "
-        "earned, by its behaviour. Still moving: the claim changed by more than "
-        f"{MOVING:.0%} between the last two checkpoints; train longer before it is compared.{told}",
-    )  # fmt: skip
-    for column in ("method", "claim", "truth", "claim - truth", "inside / outside", "logged", "diverged"):
-        left, whole = column == "method", column in ("method", "claim - truth", "diverged")
-        table.add_column(column, justify="left" if left else "right", no_wrap=whole)
+    first = _table(("claim", "truth", "claim - truth", "diverged"))
+    logged = _table(("inside", "outside", "share outside", "logged", "earned"))
     for method in methods:
         last = _last(claims, method)
-        outside = f"{np.mean([one.outside_share for one in last]):.0%}"
-        table.add_row(
-            _label(last[0]), _mean([one.claim for one in last]) + _trend(claims, method), _truth(last),
-            _excess(np.array([one.claim - one.truth for one in last])),
-            f"{_mean([one.inside for one in last])} / {_mean([one.outside for one in last])} ({outside})",
-            f"{_mean([one.logged_claim for one in last])} / {_mean([one.logged_return for one in last])}",
+        shown = _label(last[0]).replace(":", " ")  # where it may be broken
+        share = f"{np.mean([one.outside_share for one in last]):.0%}"
+        first.add_row(
+            shown, _mean([one.claim for one in last]) + _trend(claims, method), _truth(last),
+            _excess(np.array([value for one in last if (value := one.excess) is not None])),
             f"{sum(one.diverged for one in last)} of {len(last)}",
         )  # fmt: skip
+        logged.add_row(
+            shown, _mean([one.inside for one in last]), _mean([one.outside for one in last]), share,
+            _mean([one.logged_claim for one in last]), _mean([one.logged_return for one in last]),
+        )  # fmt: skip
+    return Group(
+        Text(f"Claim and truth at the last checkpoint ({_horizons(claims)})", "italic"), first,
+        Text("Claims at logged states", "italic"), logged, Text(_meaning(claims, methods, changed)),
+    )  # fmt: skip
+
+
+def _table(columns: Sequence[str]) -> Table:
+    """Long names are folded, so that numbers stay whole."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("method", overflow="fold", max_width=24)
+    for column in columns:
+        table.add_column(column, justify="right", overflow="fold")
     return table
+
+
+def _meaning(claims: Sequence[Claim], methods: Sequence[str], changed: Sequence[str]) -> str:
+    """What the columns are, and what is to be known of these claims."""
+    told = (
+        "Discounted values, means over seeds. Claim: the critic's value of the policy's own actions at first "
+        "states. Inside and outside: its values of the policy's actions at logged states, where the log's "
+        "behaviour would take them and where it would not. Logged: its value of the logged actions; earned: "
+        "what the log then earned, by its behaviour. Still moving: the claim changed by more than "
+        f"{MOVING:.0%} between the last two checkpoints; train longer before it is compared."
+    )
+    told += "" if all(one.truth_is == "played" for one in claims) else FITTED
+    told += ONCE if any(moved(claims, method) is None for method in methods) else ""
+    told += f" Trained with entropy_backup=False: {', '.join(changed)}." if changed else ""
+    return told + _explained(claims) + _scales(claims)
 
 
 def _label(claim: Claim) -> str:
@@ -91,9 +109,29 @@ def _horizons(claims: Sequence[Claim]) -> str:
     return f"effective horizons in steps: {'; '.join(each)}"
 
 
+def _scales(claims: Sequence[Claim]) -> str:
+    """Where methods were trained on rewards of different scales, that their values cannot be compared."""
+    known: dict[tuple[float, float], list[str]] = {}
+    for method in dict.fromkeys(one.method for one in claims):
+        one = _last(claims, method)[0]
+        known.setdefault((one.reward_scale, one.reward_shift), []).append(method)
+    if len(known) < 2:
+        return ""
+    each = [
+        f"{', '.join(names)}: {scale:.3g} r" + (f" {shift:+.3g}" if shift else "")
+        for (scale, shift), names in known.items()
+    ]
+    return (
+        f" Rewards r were scaled differently ({'; '.join(each)}): put a claim beside its own truth, and not "
+        "beside another method's claim."
+    )
+
+
 def _truth(last: list[Claim]) -> str:
-    """'3.1 (played)'."""
-    return f"{_mean([one.truth for one in last])} ({', '.join(sorted({one.truth_is for one in last}))})"
+    """'3.1 (played)', or '3.1 (fitted, 2 of 3 seeds)' where no fit of a seed held."""
+    known = sum(one.truth is not None for one in last)
+    few = f", {known} of {len(last)} seeds" if known < len(last) else ""
+    return f"{_mean([one.truth for one in last])} ({', '.join(sorted({one.truth_is for one in last}))}{few})"
 
 
 def _trend(claims: Sequence[Claim], method: str) -> str:
@@ -103,6 +141,8 @@ def _trend(claims: Sequence[Claim], method: str) -> str:
 
 def _excess(values: Array) -> str:
     """Mean, and its standard error where there are several."""
+    if not np.isfinite(values).all() or not len(values):
+        return _mean(values.tolist())
     error = f" ± {values.std(ddof=1) / np.sqrt(len(values)):.2g}" if len(values) > 1 else ""
     return f"{values.mean():+.3g}{error}"
 
@@ -112,8 +152,11 @@ def _last(claims: Sequence[Claim], method: str) -> list[Claim]:
     return [one for one in own if one.step == max(other.step for other in own)]
 
 
-def _mean(values: list[float | None]) -> str:
+def _mean(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
+    odd = sum(not math.isfinite(value) for value in known)
+    if odd:
+        return f"not finite ({odd} of {len(known)} seeds)"
     return f"{np.mean(known):.3g}" if known else "-"
 
 
@@ -125,8 +168,12 @@ def draw(claims: Sequence[Claim], title: str) -> str:
     played = all(one.truth_is == "played" for one in claims)
     subtitle = (
         f"{_horizons(claims).capitalize()}. Lines: means over seeds; bands: all seeds. A cross: by then, "
-        f"values of a seed had left every bound that the rewards allow.{_explained(claims)}"
+        f"values of a seed had left every bound that the rewards allow.{_explained(claims)}{_scales(claims)}"
     )
+    if any(one.truth_is == "fitted" for one in claims):
+        subtitle += " Dots: where the truth was fitted."
+    if any(not math.isfinite(one.claim) for one in claims):
+        subtitle += " Values that are not finite are not drawn."
     titles = (
         "At first states: the critic's claim for its policy, and what that is worth "
         f"({'played' if played else 'fitted on the log'})",
@@ -150,6 +197,7 @@ def _rows(claims: Sequence[Claim], what: str) -> list[dict[str, Any]]:
                 "name": _label(here[0]), "x": step, "what": what, "mean": float(values.mean()),
                 "low": float(values.min()), "high": float(values.max()),
                 "crossed": what != "truth" and any(one.diverged for one in here),
+                "dot": what == "truth" and here[0].truth_is == "fitted",
             })  # fmt: skip
     return rows
 

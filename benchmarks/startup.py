@@ -6,7 +6,8 @@ Every figure is the median of child processes that take turns. `import suture` i
 start, which is measured beside it. Compiling is from the algorithm to its first finished update, at two
 hidden layers of 256: cold with an empty cache folder, warm with the persistent cache that the cold one
 filled. Real logs are inspected where --data (by default SUTURE_DATA, then ../shared/data) holds any, tables
-with the schema that `inspect` proposes. Processor seconds depend less on what else the machine does.
+with the schema that `inspect` proposes. `inspect --deep` is timed on made logs of 20 columns, once (of a
+million rows not with --quick). Processor seconds depend less on what else the machine does.
 """
 
 import dataclasses
@@ -30,6 +31,8 @@ from rich.table import Table
 HERE = Path(__file__).resolve().parent
 IMPORT, COLD, WARM, INSPECT = 0.15, 5.0, 1.5, 2.0
 """Seconds that are aimed at."""
+DEEP = {100_000: 5.0, 1_000_000: 60.0}
+"""Rows of a log of 20 columns -> seconds that are aimed at for its diagnosis."""
 COMPILE = "import sys; sys.path.insert(0, sys.argv[1]); import startup; startup.compile_once(sys.argv[2])"
 LOGS = (".npz", ".h5", ".hdf5", ".csv", ".parquet")
 Seconds = tuple[float, float]
@@ -82,6 +85,13 @@ def importing(rounds: int) -> Row:
     return Row.of("import suture", [(ours[0] - bare[0], ours[1] - bare[1]) for ours, bare in turns], IMPORT)
 
 
+def diagnosing(rows: int, folder: Path) -> Row:
+    """`suture inspect --deep` of a made log of 20 columns, in episodes of 1,000 steps."""
+    log = made_log(folder / f"{rows}.npz", rows=rows, width=20, length=1_000)
+    turn, _ = child("-m", "suture", "inspect", log, "--deep")
+    return Row.of(f"inspect --deep, {rows:,} rows", [turn], DEEP[rows])
+
+
 def inspecting(log: Path, rounds: int, name: str, folder: Path) -> Row:
     """`suture inspect` of one log."""
     extra: tuple[object, ...] = ()
@@ -119,12 +129,12 @@ def compile_once(name: str) -> None:
     print(json.dumps([ours.compile_seconds, time.process_time() - spent]))
 
 
-def small_log(path: Path) -> Path:
-    """Ten episodes of a hundred steps."""
-    rng, ends = np.random.default_rng(0), np.arange(1000) % 100 == 99
-    observation = np.cumsum(rng.normal(size=(1000, 3)), 0)
+def made_log(path: Path, *, rows: int = 1_000, width: int = 3, length: int = 100) -> Path:
+    """A random walk in episodes of a length, ten of a hundred steps by default."""
+    rng, ends = np.random.default_rng(0), np.arange(rows) % length == length - 1
+    observation = np.cumsum(rng.normal(size=(rows, width)), 0)
     np.savez(
-        path, observations=observation, actions=rng.uniform(-1, 1, (1000, 2)), rewards=rng.normal(size=1000),
+        path, observations=observation, actions=rng.uniform(-1, 1, (rows, 2)), rewards=rng.normal(size=rows),
         next_observations=np.roll(observation, -1, 0), terminals=ends,
     )  # fmt: skip
     return path
@@ -149,11 +159,13 @@ def main(settings: Settings) -> None:
     steps: list[Callable[[], list[Row]]] = [lambda: [importing(rounds)]]
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        log = small_log(folder / "small.npz")
+        log = made_log(folder / "small.npz")
         steps.append(lambda: [inspecting(log, rounds, "a log of 1,000 rows", folder)])
         for path in sorted(path for path in settings.data.rglob("*") if path.suffix in LOGS):
             name = str(path.relative_to(settings.data))
             steps.append(lambda path=path, name=name: [inspecting(path, few, name, folder)])
+        for size in (100_000,) if settings.quick else DEEP:
+            steps.append(lambda size=size: [diagnosing(size, folder)])
         steps += [lambda: compiling("bc", few), lambda: compiling("iql", few)]
         rows = [row for step in steps for row in step()]
     show(rows)

@@ -14,7 +14,7 @@ def test_rows_hold_medians_and_goals() -> None:
 def test_importing_and_inspecting_are_within_their_goals(tmp_path: Path) -> None:
     """By processor time, which other work on the machine changes little."""
     assert startup.importing(3).processor_seconds < startup.IMPORT
-    log = startup.small_log(tmp_path / "small.npz")
+    log = startup.made_log(tmp_path / "small.npz")
     row = startup.inspecting(log, 1, "small", tmp_path)
     assert 0.05 < row.processor_seconds < startup.INSPECT
     assert json.dumps(vars(row))

@@ -87,15 +87,15 @@ def test_without_an_environment_the_truth_is_fitted_at_some_checkpoints_in_one_g
     """Each is what a fit of that checkpoint and seed alone finds, in the scale of the run's rewards."""
     made, usual = list[Evaluator](), overestimation.Evaluator
     monkeypatch.setattr(overestimation, "Evaluator", lambda *a, **k: made.append(usual(*a, **k)) or made[-1])
-    study = Study(data=data, out=tmp_path, steps=200, every=50, seeds=2, fitted_steps=4_000,
+    study = Study(data=data, out=tmp_path, steps=8, every=2, seeds=2, fitted_steps=4_000,
                   fitted_checkpoints=2, options={"reward_scale": 2.0, "reward_shift": -0.5})  # fmt: skip
-    claims = study.run([DQN(hidden=(), discount=0.5, critic_learning_rate=0.002, batch_size=32)])
+    claims = study.run([DQN(hidden=(), discount=0.5, critic_learning_rate=0.05, batch_size=32)])
     assert len(made) == 1
     assert {one.truth_is for one in claims} == {"fitted"}
-    assert [one.step for one in claims if one.truth is None] == [100, 100, 150, 150]
+    assert [one.step for one in claims if one.truth is None] == [4, 4, 6, 6]
     starts, run = data.observation[data.episode_start[:-1]], open_run(tmp_path / "dqn")
     truths = {(one.step, one.seed): one.truth for one in claims if one.truth is not None}
-    moved = [abs(truths[50, seed] - truths[200, seed]) for seed in (0, 1)]
+    moved = [abs(truths[2, seed] - truths[8, seed]) for seed in (0, 1)]
     assert max(moved) > 0.2, "those of checkpoints can be told apart"
     for (step, seed), truth in truths.items():
         alone = fqe.fit(run.at(step), data, member=seed, seeds=1, steps=4_000)

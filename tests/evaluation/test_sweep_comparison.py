@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from suture.evaluation.evaluate import evaluate
 from suture.evaluation.kept import kept
 from suture.evaluation.score import REFERENCES, Evaluation
 from suture.evaluation.statistics import Standing
-from suture.report.scores import compared, draw_standings, render, render_standings
+from suture.report.scores import compared, draw_standings, render, render_standings, setting_name
 from suture.training.checkpoint import marked
 from suture.training.sweep import Sweep
 from suture.training.train import train
@@ -148,6 +149,42 @@ def test_too_few_seeds_say_nothing_of_others(
     assert " to " not in shown.split("checkpoint", 1)[1].split("best", 1)[0]
     assert found[0].to_json()["left_out"]
     assert "too few for intervals" in draw_standings(found, "known", algorithm="iql")
+
+
+def test_the_plot_shows_three_measures_and_tells_checkpoints_apart(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each measure has its panel, and in it a point of each checkpoint; the first setting beats nobody."""
+    found = known(run, monkeypatch, {step: own + own[::-1] for step, own in PEAKS.items()})
+    drawing = draw_standings(found, "known", algorithm="iql")
+    label = (
+        r'aria-label="mean: ([^;]*); setting: ([^"]*); what: (\w+)" role="[^"]*" aria-roledescription="point"'
+    )
+    told = [(float(value), *names) for value, *names in re.findall(label, drawing)]
+    expected = [
+        (pytest.approx(value), setting_name(one.setting), one.checkpoint)
+        for what in ("mean", "interquartile_mean", "improvement") for one in found
+        if (value := getattr(one, what)) is not None
+    ]  # fmt: skip
+    assert told == expected
+    assert len(told) == 6 + 6 + 3
+    for measure in ("mean undiscounted return", "interquartile mean of it", "P(better)"):
+        assert measure in drawing
+    alone = draw_standings(
+        [one for one in found if one.setting == found[0].setting], "known", algorithm="iql"
+    )
+    assert "P(better)" not in alone
+
+
+def test_the_probability_of_improvement_has_an_interval_in_table_and_json(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = known(run, monkeypatch, {step: own + own[::-1] for step, own in PEAKS.items()})
+    second = next(one for one in found if one.checkpoint == "last" and one.improvement is not None)
+    low, high = second.to_json()["improvement_interval"]
+    assert second.improvement is not None
+    assert low < second.improvement < high
+    assert f"{second.improvement:.4g} ({low:.4g} to {high:.4g})" in printed(render_standings(found, "known"))
 
 
 def test_different_settings_are_never_pooled(run: Any) -> None:

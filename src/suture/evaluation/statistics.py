@@ -69,6 +69,14 @@ def probability_of_improvement(one: Array, other: Array) -> float:
     return float(((a > b) + 0.5 * (a == b)).mean())
 
 
+def interval_of_improvement(one: Array, other: Array, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of that probability.   one, other: (seeds, episodes)."""
+    a, b = (resampled(returns, seed + place)[..., None] for place, returns in enumerate((one, other)))
+    b = b.swapaxes(1, 2)
+    low, high = np.quantile(((a > b) + 0.5 * (a == b)).mean((1, 2)), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return float(low), float(high)
+
+
 def too_few(seeds: int) -> str:
     """Why nothing is said of other training seeds."""
     return (
@@ -84,7 +92,8 @@ class Standing:
     setting: the swept fields.   checkpoint: "last" is what a user deploys; "best" was chosen by these very
     returns and flatters; "average" is the mean over checkpoints.   steps: of the checkpoints that it is of.
     mean, interquartile_mean: over seeds, with 95 % bootstrap intervals.
-    improvement: probability that a seed of this setting beats a seed of the first setting, from 0 to 1.
+    improvement: probability that a seed of this setting beats a seed of the first setting, from 0 to 1, with
+    its 95 % bootstrap interval; None of the first setting itself.
     left_out: why there are no intervals and no improvement (both are None); None where there are.
     """
 
@@ -98,6 +107,7 @@ class Standing:
     improvement: float | None
     left_out: str | None = None
     steps: tuple[int, ...] = ()
+    improvement_interval: Interval = (None, None)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

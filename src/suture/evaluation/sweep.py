@@ -56,14 +56,16 @@ def _standing(
 ) -> Standing:
     iqm = statistics.interquartile_mean
     enough = len(earned) >= statistics.FEWEST and (first is None or len(first) >= statistics.FEWEST)
+    other = first if enough else None
     nothing = None, None
     return Standing(
         setting=setting, checkpoint=which, steps=steps, seeds=len(earned), mean=float(earned.mean()),
         mean_interval=statistics.interval(statistics.mean, earned) if enough else nothing,
         interquartile_mean=float(iqm(earned.mean(1))),
         interquartile_interval=statistics.interval(iqm, earned) if enough else nothing,
-        improvement=(
-            statistics.probability_of_improvement(earned, first) if enough and first is not None else None
+        improvement=None if other is None else statistics.probability_of_improvement(earned, other),
+        improvement_interval=(
+            nothing if other is None else statistics.interval_of_improvement(earned, other)
         ),
         left_out=None if enough else statistics.too_few(len(earned)),
     )  # fmt: skip

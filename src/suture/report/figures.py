@@ -67,6 +67,40 @@ def _room(names: list[str]) -> dict[str, int]:
     return {**ROOM, "left": ROOM["left"] + max(map(len, names), default=0)}
 
 
+def measures(panels: "Sequence[Panel]", *, title: str, subtitle: str, label: str, odds: bool = False) -> str:
+    """Several measures of the same things, one panel below the other, as points with intervals.
+
+    panels: their titles are what is measured; rows: objects with `name`, `mean`, `low`, `high` and `what`,
+        of which a name has several: told apart by shape and colour.
+    label: what the names are.   odds: the last panel is of probabilities, and has a line at even odds.
+    """
+    alt = _altair()
+    names, kinds = (list(dict.fromkeys(row[key] for row in panels[0].rows)) for key in ("name", "what"))
+    colours = alt.Scale(domain=kinds, range=list(COLOURS[: len(kinds)]))
+    shapes = alt.Scale(domain=kinds, range=["circle", "triangle-up", "square", "diamond"][: len(kinds)])
+    legend, charts = alt.Legend(title="checkpoint"), list[Any]()
+    for panel in panels:
+        base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
+            y=alt.Y("name:N", sort=names, scale=alt.Scale(domain=names), title=label, axis=_named(alt)),
+            yOffset=alt.YOffset("what:N", sort=kinds, scale=alt.Scale(domain=kinds)),
+            color=alt.Color("what:N", scale=colours, legend=legend),
+        )
+        likely = odds and panel is panels[-1]
+        x = alt.Scale(domain=[0, 1]) if likely else alt.Scale(zero=False, nice=True)
+        lines = base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("low:Q", title=panel.title, scale=x, axis=alt.Axis(tickCount=5)), x2="high:Q"
+        )
+        points = base.mark_point(filled=True, size=60, opacity=1).encode(
+            x=alt.X("mean:Q", scale=x), shape=alt.Shape("what:N", scale=shapes, legend=legend)
+        )
+        drawn = lines + points
+        if likely:
+            at = alt.Chart(alt.Data(values=[{"at": 0.5}])).mark_rule(strokeDash=DASHES[1], color="#888")
+            drawn = at.encode(x=alt.X("at:Q", scale=x)) + drawn
+        charts.append(drawn.properties(width=WIDTH, height=14 * len(kinds) * len(names) + 12))
+    return svg(_titled(alt, alt.vconcat(*charts), title, subtitle, offset=16), sized=False)
+
+
 def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str, dashes: str = "") -> str:
     """Lines over x, with a band where `low` and `high` are given; points with bars where all have one x.
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from suture.evaluation.score import Evaluation
 from suture.evaluation.statistics import Interval, Standing
-from suture.report.figures import intervals
+from suture.report.figures import Panel, measures
 
 SCORE = "D4RL score"
 """0 for D4RL's random reference, 100 for its expert; shown where D4RL defines one."""
@@ -63,11 +63,13 @@ def render_standings(standings: list[Standing], environment: str) -> RenderableT
     )  # fmt: skip
     columns = ("checkpoint", "setting", "mean", "interquartile mean", *(() if left_out else ("P(better)",)))
     for column in columns:
-        table.add_column(column, justify="left" if column in ("checkpoint", "setting") else "right")
+        table.add_column(
+            column, justify="left" if column in ("checkpoint", "setting") else "right", overflow="fold"
+        )
     for previous, one in zip([None, *standings], standings, strict=False):
         if previous is not None and previous.checkpoint != one.checkpoint:
             table.add_section()
-        better = "" if one.improvement is None else f"{one.improvement:.2f}"
+        better = "" if one.improvement is None else _with_interval(one.improvement, one.improvement_interval)
         table.add_row(
             checkpoint_name(one.checkpoint, one.steps), setting_name(one.setting),
             _with_interval(one.mean, one.mean_interval),
@@ -96,26 +98,40 @@ def setting_name(setting: Mapping[str, Any]) -> str:
 
 
 def draw_standings(standings: list[Standing], environment: str, *, algorithm: str) -> str:
-    """The settings at the last checkpoint, as SVG text."""
-    rows = [
-        {"name": setting_name(one.setting), "mean": one.mean, **_ends(one)}
-        for one in standings if one.checkpoint == "last"
-    ]  # fmt: skip
+    """Mean, interquartile mean and P(better) of the settings, as SVG text; checkpoints are told apart."""
+    panels = [
+        Panel(title="mean undiscounted return", rows=_points(standings, "mean")),
+        Panel(title="interquartile mean of it", rows=_points(standings, "interquartile_mean")),
+    ]
     seeds, left_out = standings[0].seeds, standings[0].left_out
-    said = "too few for intervals" if left_out else "with 95 % bootstrap interval"
-    return intervals(
-        rows, title=f"{algorithm} in {environment}", value="undiscounted return", label="setting",
-        subtitle=f"Mean over {seeds} seed{'' if seeds == 1 else 's'} at the last checkpoint, {said}",
-    )  # fmt: skip
+    said = "too few for intervals" if left_out else "with 95 % bootstrap intervals"
+    subtitle = (
+        f"Over {seeds} seed{'' if seeds == 1 else 's'} a setting, {said}. Best of {compared(standings)}: "
+        "chosen by these returns, it flatters; the last is what is deployed."
+    )
+    better = _points(standings, "improvement")
+    if better:
+        panels.append(Panel(title="P(better): that a seed beats one of the first setting", rows=better))
+    title = f"{algorithm} in {environment}"
+    return measures(panels, title=title, subtitle=subtitle, label="setting", odds=bool(better))
 
 
-def _ends(one: Standing) -> dict[str, float]:
-    """Where its line begins and ends: a point where there is no interval."""
-    low, high = one.mean_interval
-    return {"low": one.mean if low is None else low, "high": one.mean if high is None else high}
+def _points(standings: Sequence[Standing], what: str) -> list[dict[str, Any]]:
+    """A measure of every setting and checkpoint: a point alone where there is no interval."""
+    rows, interval = list[dict[str, Any]](), f"{what.removesuffix('_mean')}_interval"
+    for one in standings:
+        value: float | None = getattr(one, what)
+        low, high = getattr(one, interval)
+        if value is not None:
+            rows.append({
+                "name": setting_name(one.setting), "what": one.checkpoint, "mean": value,
+                "low": value if low is None else low, "high": value if high is None else high,
+            })  # fmt: skip
+    return rows
 
 
 def _with_interval(value: float, interval: Interval) -> str:
+    """'12.3 (8 to 15.1)'."""
     if interval[0] is None:
         return f"{value:.4g}"
     return f"{value:.4g} ({interval[0]:.4g} to {interval[1]:.4g})"

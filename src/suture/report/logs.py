@@ -1,5 +1,6 @@
 """The story of a log: what it holds, what it is good for, and what to begin with."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -64,14 +65,14 @@ def _diagnosed(found: Mapping[str, Any]) -> list[Answer]:
             question="What to do next?",
             tone="plain",
             answer=f"{_plainly(first['evidence'])} Begin with: suture train "
-            f"{first['method']} DATA{preset}. What to watch is said under Regime and coverage.",
+            f"{first['method']} DATA{preset}. Options and what to watch: under Regime and coverage.",
         ),
     ]
 
 
 def _plainly(evidence: str) -> str:
     """The first sentence, without the figures that it rests on."""
-    said = evidence.partition(". ")[0].rstrip(".")
+    said = re.sub(r" \([^)]*\)", "", evidence.partition(". ")[0]).partition("; ")[0].rstrip(".")
     claim, _, figures = said.partition(": ")
     return f"{claim if any(map(str.isdigit, figures)) else said}."
 

@@ -16,6 +16,7 @@ from pdoc.render_helpers import to_html
 
 import suture
 import suture.testing
+from suture.algorithms.published import MEANINGS, PRESETS
 from suture.algorithms.table import ALGORITHMS
 from suture.config import bounds_of, fields_of
 from suture.theory.table import examine
@@ -96,6 +97,28 @@ def write_methods(folder: Path) -> None:
     (folder / "index.html").write_text(_page("Methods", index), encoding="utf-8")
 
 
+def presets_table() -> str:
+    """Every preset but the defaults: method, domain, fields, settings, source and note, as HTML."""
+    rows = ["<tr><th>method</th><th>domain</th><th>fields</th><th>run</th><th>source</th></tr>"]
+    every = [(name, domain, own[name]) for name in ALGORITHMS for domain, own in PRESETS.items() if name in own]
+    for name, domain, found in (row for row in every if row[1] != "generic"):
+        both = found.fields, found.settings
+        said = ("<br>".join(f"{key} {value}" for key, value in one.items()) for one in both)
+        note = f"<br><small>{html.escape(found.note)}</small>" if found.note else ""
+        cells = (f"<code>{name}</code>", domain, *said, html.escape(found.source) + note)
+        rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def write_presets(path: Path) -> None:
+    """The page of presets: what they are, then all of them as the package holds them."""
+    text = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    domains = "".join(f"<li><code>{name}</code>: {html.escape(said)}</li>" for name, said in MEANINGS.items())
+    home = '<p><a href="suture.html">Suture</a></p>'
+    body = f"{home}{to_html(text)}<ul>{domains}</ul>{presets_table()}"
+    path.write_text(_page("Presets", body), encoding="utf-8")
+
+
 def write_theory(path: Path) -> None:
     """The page of corrected statements, then every claim in full with what its check finds now."""
     text = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
@@ -128,8 +151,9 @@ def main() -> None:
     for picture in (ROOT / "docs").glob("*.svg"):
         shutil.copy(picture, ROOT / "site")
     write_methods(ROOT / "site" / "methods")
+    write_presets(ROOT / "site" / "presets.html")
     write_theory(ROOT / "site" / "theory.html")
-    print("site/index.html, site/methods/index.html, site/theory.html")
+    print("site/index.html, site/methods/index.html, site/presets.html, site/theory.html")
 
 
 if __name__ == "__main__":

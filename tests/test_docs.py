@@ -1,5 +1,6 @@
 """The documentation builds with what the lock installs. CI builds all of it (`make docs`)."""
 
+import html
 import importlib.util
 import re
 import runpy
@@ -10,6 +11,7 @@ import h5py
 import pytest
 from making.logs import walk_log
 
+from suture.algorithms.published import PRESETS
 from suture.algorithms.table import ALGORITHMS
 from suture.theory.table import CLAIMS
 
@@ -33,6 +35,33 @@ def test_every_method_has_a_page_of_its_text_and_fields(tmp_path: Path) -> None:
     assert "<h1" in iql, "the Markdown was rendered"
     assert "<code>expectile</code>" in iql, "and so were the fields"
     assert 'href="iql.html"' in (tmp_path / "index.html").read_text()
+
+
+def test_the_page_of_presets_has_every_preset_with_its_values_source_and_note(tmp_path: Path) -> None:
+    script().write_presets(tmp_path / "presets.html")
+    page = (tmp_path / "presets.html").read_text()
+    assert "<h1" in page, "the Markdown was rendered"
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in page.split("<tr>")[2:]]
+    shown = {
+        (html.unescape(row[0]).removeprefix("<code>").removesuffix("</code>"), row[1]): row for row in rows
+    }
+    published = {
+        (name, domain): one for domain, own in PRESETS.items() for name, one in own.items() if one.source
+    }
+    assert shown.keys() == published.keys()
+    for key, one in published.items():
+        fields, run, source = shown[key][2:]
+        assert fields == "<br>".join(f"{name} {value}" for name, value in one.fields.items())
+        assert run == "<br>".join(f"{name} {value}" for name, value in one.settings.items())
+        assert html.escape(one.source) in source
+        assert html.escape(one.note) in source
+
+
+def test_methods_that_the_page_says_have_no_preset_have_none() -> None:
+    text = (BUILD.parent / "presets.md").read_text().replace("\n", " ")
+    bare = {name for name in ALGORITHMS if not any(name in PRESETS[domain] for domain in list(PRESETS)[1:])}
+    (said,) = re.findall(r"is an error: (.*?) have none but", text)
+    assert set(re.findall(r"`(\w+)`", said)) == bare
 
 
 def test_the_theory_s_page_has_the_corrected_statements_and_every_claim(

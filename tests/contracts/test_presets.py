@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from making.runs import saved_walk, suture
 
-from suture.algorithms.presets import PRESETS, find, preset
+from suture.algorithms.presets import PRESETS, described, find, preset
 from suture.algorithms.table import ALGORITHMS
 from suture.errors import ConfigError
 from suture.storage.manifest import read_json
@@ -48,6 +48,28 @@ def test_what_the_authors_code_sets_by_default_is_set_where_our_default_differs(
         assert preset("cal_ql", domain)[0].max_target_backup  # type: ignore[attr-defined]
     for domain in ("locomotion", "dexterous"):
         assert preset("awac", domain)[0].hidden == (256, 256, 256)  # type: ignore[attr-defined]
+
+
+def test_published_widths_that_one_field_cannot_hold_are_noted() -> None:
+    """Cal-QL's critics on Adroit have three layers of 512 and its policy two."""
+    assert preset("cal_ql", "dexterous")[0].hidden == (512, 512, 512)  # type: ignore[attr-defined]
+    assert "a policy of 512-512" in find("cal_ql", "dexterous").note
+    assert described("cal_ql", "dexterous", {}).endswith("because one `hidden` is of both.")
+
+
+def test_settings_of_the_spec_for_methods_that_had_none() -> None:
+    awac, settings = preset("awac", "sparse")
+    assert (awac.temperature, settings) == (0.1, {"reward_shift": -1.0})  # type: ignore[attr-defined]
+    assert preset("td3_bc", "sparse")[1] == {"reward_shift": -1.0}
+    for domain in ("sparse", "dexterous"):
+        assert preset("td3_bc", domain)[0].alpha == 2.5  # type: ignore[attr-defined]
+        assert preset("filtered_bc", domain)[0].top == 0.1  # type: ignore[attr-defined]
+    brac, _ = preset("brac", "locomotion")
+    assert (brac.hidden, brac.behaviour_hidden) == ((300, 300), (200, 200))  # type: ignore[attr-defined]
+    assert brac.behaviour_learning_rate == 5e-4  # type: ignore[attr-defined]
+    assert preset("awr", "locomotion")[0].hidden == (128, 64)  # type: ignore[attr-defined]
+    bcq, _ = preset("bcq", "locomotion")
+    assert (bcq.batch_size, bcq.perturbation, bcq.hidden) == (100, 0.05, (400, 300))  # type: ignore[attr-defined]
 
 
 def test_unknown_and_unpublished_presets_are_refused() -> None:

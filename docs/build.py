@@ -100,7 +100,9 @@ def write_methods(folder: Path) -> None:
 def presets_table() -> str:
     """Every preset but the defaults: method, domain, fields, settings, source and note, as HTML."""
     rows = ["<tr><th>method</th><th>domain</th><th>fields</th><th>run</th><th>source</th></tr>"]
-    every = [(name, domain, own[name]) for name in ALGORITHMS for domain, own in PRESETS.items() if name in own]
+    every = [
+        (name, domain, own[name]) for name in ALGORITHMS for domain, own in PRESETS.items() if name in own
+    ]
     for name, domain, found in (row for row in every if row[1] != "generic"):
         both = found.fields, found.settings
         said = ("<br>".join(f"{key} {value}" for key, value in one.items()) for one in both)

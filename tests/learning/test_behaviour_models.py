@@ -3,15 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from making.sets import dataset_of
 
 from suture import spaces
+from suture.algorithms.base import Batch, Spec
+from suture.algorithms.bc import BC
 from suture.algorithms.bcq import BCQ
 from suture.algorithms.bear import BEAR
 from suture.algorithms.brac import BRAC
 from suture.data.dataset import Dataset
+from suture.keys import key_for
 from suture.spaces import Array
 from suture.training.run import Run
 from suture.training.train import train
@@ -61,6 +66,26 @@ def test_brac_is_the_product_of_behaviour_and_values(penalty: Any, tmp_path: Pat
     assert drawn.var() == pytest.approx(1 / (1 / 0.09 + 2 / 0.1), abs=0.008)
 
 
+@pytest.mark.parametrize("method", [BRAC(**SMALL), BEAR(**SMALL, behaviour_model="tanh_gaussian"), "bc"])
+def test_a_log_that_saturates_is_modelled_as_it_acts(method: Any) -> None:
+    """N(0.8, 0.3), clipped to 1 a quarter of the time: 0.4 % below 0, and 16 % where 1 has a density."""
+    action = np.clip(0.8 + 0.3 * np.random.default_rng(0).normal(size=(2_000, 1)), -1, 1)
+    assert 0.002 < (action < 0).mean() < 0.007 < 0.2 < (action == 1).mean()
+    batch = Batch(observation=jnp.ones((2_000, 1)), action=jnp.asarray(action, jnp.float32))
+    spec = Spec(observation=spaces.Box((1,)), action=spaces.Box((1,), low=(-1.0,), high=(1.0,)))
+    key = key_for(0, "init")
+    if method == "bc":
+        cloning = BC(head="tanh_gaussian", hidden=(16,), learning_rate=1e-2)
+        first, step = cloning.init(spec, key), lambda _, state: cloning.update(state, batch, key)[0]
+    else:
+        first, step = method.init(spec, key).behaviour, lambda _, own: method.fit_behaviour(own, batch, key)
+    fitted = jax.jit(lambda first: jax.lax.fori_loop(0, 1_000, step, first))(first)
+    answer = (fitted.actor.net if method == "bc" else fitted.policy)(jnp.ones((20_000, 1)))
+    drawn = np.asarray(answer.sample(key_for(0, "act")))
+    assert (drawn < 0).mean() < 0.06
+    assert drawn.mean() == pytest.approx(action.mean(), abs=0.03)
+
+
 @pytest.mark.parametrize("model", [{"behaviour_model": "tanh_gaussian"}, {"noise_weight": 0.05}])
 def test_bear_climbs_as_far_as_its_constraint_lets_it(model: dict[str, Any], tmp_path: Path) -> None:
     """The log acts around -0.2 and higher pays more: the mean distance settles at its threshold."""
@@ -73,6 +98,15 @@ def test_bear_climbs_as_far_as_its_constraint_lets_it(model: dict[str, Any], tmp
     assert run.metrics[-1]["policy/mmd"] == pytest.approx(0.4, abs=0.03)
     acted = float(run.policy.act(np.ones(1, np.float32))[0])
     assert -0.1 < acted < 0.6, "better than the mean, but not where nothing was logged"
+
+
+@pytest.mark.parametrize("model", ["gaussian", "mixture"])
+def test_bear_can_resemble_a_behaviour_at_the_limit(model: Any, tmp_path: Path) -> None:
+    """Half of what the model draws lies within 0.05 of 1, some of it beyond: the threshold is met all the same."""
+    action = np.clip(0.95 + 0.05 * np.random.default_rng(0).normal(size=2_000), -1, 1)
+    algorithm = BEAR(**SMALL, behaviour_model=model, divergence_samples=10, warm_up=9_999, threshold=0.06)
+    metrics = trained(algorithm, single_steps(np.ones(2_000), action, action), tmp_path).metrics[-1]
+    assert metrics["policy/mmd"] < 0.06
 
 
 def test_bcq_takes_the_better_of_two_ways(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from suture.nets.distributions import EDGE, Categorical, Gaussian, Mixture, Point, TanhGaussian
+from suture.nets.distributions import CENSORED, EDGE, Categorical, Gaussian, Mixture, Point, TanhGaussian
 
 RNG = np.random.default_rng(0)
 MEAN = RNG.normal(size=(4, 3)).astype(np.float32)
@@ -68,6 +68,23 @@ def test_tanh_gaussian_survives_actions_at_and_beyond_the_edge(edge: float) -> N
     assert np.isfinite(gradient).all()
     inside = TanhGaussian(gaussian()).log_prob(jnp.full((4, 3), np.clip(edge, -EDGE, EDGE), jnp.float32))
     np.testing.assert_allclose(value, inside.sum(), 1e-6)
+
+
+def test_what_saturates_is_known_to_lie_at_least_there() -> None:
+    """Per dimension: the density, or beyond 0.95 the probability of the tail; both ends; with a gradient."""
+    logged, limit = np.float32([[0.3, 0.96, -1.0]]), np.arctanh(CENSORED)
+    one = TanhGaussian(gaussian(MEAN[:1], LOG_STD[:1]))
+    density = stats.norm(MEAN[0, 0], np.exp(LOG_STD[0, 0])).logpdf(np.arctanh(0.3)) - np.log(1 - 0.3**2)
+    above = stats.norm(MEAN[0, 1], np.exp(LOG_STD[0, 1])).logsf(limit)
+    below = stats.norm(MEAN[0, 2], np.exp(LOG_STD[0, 2])).logcdf(-limit)
+    np.testing.assert_allclose(one.log_likelihood(jnp.asarray(logged)), density + above + below, rtol=1e-4)
+
+    def of(mean: jax.Array) -> jax.Array:
+        return TanhGaussian(gaussian(mean, LOG_STD[:1])).log_likelihood(jnp.asarray(logged)).sum()
+
+    slope = jax.grad(of)(jnp.float32([[0.0, 0.0, 40.0]]))
+    assert np.isfinite(slope).all()
+    assert slope[0, 1] > 0 > slope[0, 2]
 
 
 def test_tanh_gaussian_samples_with_their_own_log_prob() -> None:

@@ -12,8 +12,8 @@ from suture.objectives.divergences import (
     Kernel,
     categorical_kl,
     feature_mmd_squared,
+    gaussian_kl,
     gram,
-    inside,
     kl_from_samples,
     mmd_squared,
     policy_divergence,
@@ -167,17 +167,29 @@ def test_this_is_the_divergence_that_seeks_one_mode() -> None:
     assert fitted(two_sided, -0.2)[0] == pytest.approx(-1.0, abs=0.02)
 
 
-def test_actions_are_moved_inside_before_their_density_is_asked() -> None:
-    """A policy at the very edge pays what 0.999 costs, not what 0.99999 or 1 would."""
-    np.testing.assert_allclose(inside(jnp.array([-1.0, 0.5, 1.0])), [-0.999, 0.5, 0.999], rtol=1e-6)
-    edge = TanhGaussian(Gaussian(jnp.full((2, 1), 9.0), jnp.zeros((2, 1))))
-    middle = TanhGaussian(Gaussian(jnp.zeros((2, 1)), jnp.zeros((2, 1))))
-    key = key_for(0, "act")
-    kl = policy_divergence(edge, middle, key, kind="kl", samples=8, kernel="gaussian", sigma=1.0)
-    drawn = jax.vmap(edge.sample_and_log_prob)(jax.random.split(jax.random.split(key)[0], 8))[1]
-    raw = np.arctanh(0.999)
-    cost = -(raw**2) / 2 - np.log(2 * np.pi) / 2 - np.log(1 - 0.999**2)
-    np.testing.assert_allclose(kl, drawn.mean(0) - cost, rtol=1e-4)
+def test_imitation_is_the_divergence_that_covers_both_modes() -> None:
+    """Of the same behaviour the likeliest normal, that of least KL(behaviour, policy), is N(0, 1.01)."""
+    logged = jnp.concatenate([quantiles(-1, 0.1), quantiles(1, 0.1)])
+
+    def loss(parameters: Array) -> Array:
+        return -Gaussian(parameters[:1], parameters[1:]).log_likelihood(logged).mean()
+
+    step = lambda _, now: now - 0.1 * jax.grad(loss)(now)  # noqa: E731
+    mean, log_std = jax.jit(lambda start: jax.lax.fori_loop(0, 500, step, start))(jnp.array([0.7, -1.0]))
+    assert (float(mean), float(jnp.exp(2 * log_std))) == pytest.approx((0.0, 1.01), abs=0.005)
+
+
+def test_kl_of_squashed_gaussians_is_exact_however_close_to_the_edge() -> None:
+    """That of the Gaussians before the tanh, as their own log-densities say; at 9, actions round to 1."""
+    edge, middle = (Gaussian(jnp.full((2, 1), m), jnp.full((2, 1), s)) for m, s in ((9.0, -0.5), (7.5, 0.4)))
+    exact = 0.9 + (np.exp(-1) + 1.5**2) / (2 * np.exp(0.8)) - 0.5
+    np.testing.assert_allclose(gaussian_kl(edge, middle), exact, rtol=1e-5)
+    answers = TanhGaussian(edge), TanhGaussian(middle)
+    found = policy_divergence(*answers, key_for(0, "act"), kind="kl", samples=1, kernel="gaussian", sigma=1.0)
+    np.testing.assert_allclose(found, exact, rtol=1e-5)
+    raw = edge.mean[0] + jnp.exp(edge.log_std[0]) * quantiles(0, 1)
+    logs = [Gaussian(one.mean[0], one.log_std[0]).log_prob(raw) for one in (edge, middle)]
+    assert float(kl_from_samples(*logs)) == pytest.approx(exact, abs=2e-3)
 
 
 def test_samples_of_both_policies_are_drawn_apart() -> None:

@@ -30,6 +30,8 @@ SMALL: dict[str, Any] = {
 METHODS = {
     "laplacian": BEAR(**SMALL, sigma=0.7),
     "gaussian": BEAR(**SMALL, kernel="gaussian", sigma=0.7, behaviour_model="tanh_gaussian"),
+    "gaussian model": BEAR(**SMALL, sigma=0.7, behaviour_model="gaussian"),
+    "mixture model": BEAR(**SMALL, sigma=0.7, behaviour_model="mixture"),
     # Wide: at 0.7 the frequencies, Cauchy's, reach 60 and the phases 250, which float32 holds to 1e-5 only.
     "rff": BEAR(**SMALL, mmd="rff", features=8, sigma=7.0),
 }
@@ -78,6 +80,10 @@ class Statement:
         seen = self.batch.observation
         if self.algorithm.behaviour_model == "tanh_gaussian":
             return self.raw(Plain(policy.mlp), seen, self.key_theirs, 3)
+        if self.algorithm.behaviour_model != "vae":
+            drawn = [np.asarray(policy(seen).sample(k)) for k in jax.random.split(self.key_theirs, 3)]
+            assert np.abs(drawn).max() > 1, "actions beyond the limits are the case in question"
+            return [np.arctanh(np.clip(one, -0.95, 0.95)) for one in drawn]
         decoder = Plain(policy.decoder)
         noise = [np.asarray(jax.random.normal(k, (12, 4))) for k in jax.random.split(self.key_theirs, 3)]
         return [decoder(np.concatenate([seen, np.clip(one, -0.5, 0.5)], 1)) for one in noise]

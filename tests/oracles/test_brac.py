@@ -158,13 +158,14 @@ class Statement:
     def density(self, x: Array, mean: Array, log_std: Array) -> Array:
         return (-(((x - mean) / np.exp(log_std)) ** 2) / 2 - log_std - np.log(2 * np.pi) / 2).sum(-1)
 
-    def cloned_density(self, action: Array, seen: Array) -> Array:
-        action = np.clip(action, -0.999, 0.999)
+    def kl(self, drawn: list[tuple[Array, Array]], seen: Array) -> Array:
+        """From samples for the Gaussian; of two squashed ones it is that of the Gaussians before the tanh."""
         if self.algorithm.behaviour_model == "gaussian":
-            return self.density(action, np.tanh(self.behaviour(seen)), self.log_std)
-        mean, log_std = np.split(self.behaviour(seen), 2, axis=-1)
-        raw = np.arctanh(action)
-        return self.density(raw, mean, np.clip(log_std, -5, 2)) - np.log(1 - action**2).sum(-1)
+            mean = np.tanh(self.behaviour(seen))
+            return np.mean([log - self.density(a, mean, self.log_std) for a, log in drawn], axis=0)
+        (m, s), (n, t) = (np.split(net(seen), 2, axis=-1) for net in (self.actor, self.behaviour))
+        s, t = np.clip(s, -5, 2), np.clip(t, -5, 2)
+        return (t - s + (np.exp(2 * s) + (m - n) ** 2) / (2 * np.exp(2 * t)) - 0.5).sum(-1)
 
     def kernel(self, x: Array, y: Array) -> Array:
         difference = x - y
@@ -179,7 +180,7 @@ class Statement:
         ours, theirs = (jax.random.split(k, 3) for k in jax.random.split(key_divergence))
         drawn = [self.squashed(self.actor, seen, k) for k in ours]
         if self.algorithm.divergence == "kl":
-            return value, np.mean([log - self.cloned_density(a, seen) for a, log in drawn], axis=0)
+            return value, self.kl(drawn, seen)
         one, other = [a for a, _ in drawn], [self.squashed(self.behaviour, seen, k)[0] for k in theirs]
         mean = lambda x, y: np.mean([self.kernel(a, b) for a in x for b in y], axis=0)  # noqa: E731
         return value, mean(one, one) + mean(other, other) - 2 * mean(one, other)

@@ -84,7 +84,7 @@ class WeightedActorCritic(CriticBased[WeightedState]):
             own = policy(batch.observation, key_dropout)
             advantage = q - self.baseline(critic.net, batch, jax.lax.stop_gradient(own), key_own)
             weight = self.weight(advantage)
-            value = -(weight * own.log_prob(batch.action)).mean()
+            value = -(weight * own.log_likelihood(batch.action)).mean()
             more = scalars(actor_weight=weight.mean(), actor_advantage=advantage.mean())
             return value, scalars(actor_loss=value) | more
 

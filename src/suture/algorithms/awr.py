@@ -139,7 +139,7 @@ class AWR(Algorithm[AWRState]):
         weight = exponential_weight(scaled, 1 / self.temperature, self.max_weight)
 
         def actor_loss(policy: Policy) -> tuple[Array, Metrics]:
-            loss = -(weight * with_std(policy, self.std)(observation, key).log_prob(action)).mean()
+            loss = -(weight * with_std(policy, self.std)(observation, key).log_likelihood(action)).mean()
             return loss, scalars(actor_loss=loss, actor_weight=weight.mean())
 
         actor, more = state.actor.descend(actor_loss, adam(self.actor_learning_rate))

@@ -49,7 +49,7 @@ class BC(Algorithm[BCState]):
 
     def update(self, state: BCState, batch: Batch, key: Key) -> tuple[BCState, Metrics]:
         def loss(policy: Policy) -> tuple[Array, Metrics]:
-            value = -policy(batch.observation, key).log_prob(batch.action).mean()
+            value = -policy(batch.observation, key).log_likelihood(batch.action).mean()
             return value, scalars(actor_loss=value)
 
         actor, metrics = state.actor.descend(loss, self._adam())

@@ -76,7 +76,7 @@ class BehaviourBased(CriticBased[S]):
             if isinstance(model, ConditionalVAE):
                 value = model.loss(batch.observation, batch.action, key)
             else:
-                value = -model(batch.observation, key).log_prob(batch.action).mean()
+                value = -model(batch.observation, key).log_likelihood(batch.action).mean()
             return value, {"loss": value}
 
         model, metrics = behaviour.model.descend(loss, self.behaviour_optimiser())

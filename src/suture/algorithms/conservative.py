@@ -143,5 +143,5 @@ class Conservative(SoftActorCritic[ConservativeState[L]]):
         climbing = super().actor_loss(state, batch, now, drawn)
         if self.bc_steps == 0:
             return climbing
-        likelihood = now.log_prob(batch.action) - state.temperature.net() * drawn.mean(drawn.log_prob)
+        likelihood = now.log_likelihood(batch.action) - state.temperature.net() * drawn.mean(drawn.log_prob)
         return jnp.where(state.actor.optimiser.count < self.bc_steps, -likelihood.mean(), climbing)

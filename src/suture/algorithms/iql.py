@@ -103,13 +103,13 @@ class IQL(ImplicitValues[IQLState]):
         weight = exponential_weight(advantage, temperature, self.max_weight)
 
         def weighted(policy: Policy) -> tuple[Array, Metrics]:
-            loss = -(weight * policy(batch.observation, key).log_prob(batch.action)).mean()
+            loss = -(weight * policy(batch.observation, key).log_likelihood(batch.action)).mean()
             return loss, scalars(actor_loss=loss, actor_weight=weight.mean())
 
         def ascending(policy: Policy) -> tuple[Array, Metrics]:
             answer = with_std(policy, CLONING_STD)(batch.observation, key)
             q = self.pessimistic(state.target_critic(batch.observation, answer.mode()))
-            loss = scaled_ascent(q) - self.bc_weight * answer.log_prob(batch.action).mean()
+            loss = scaled_ascent(q) - self.bc_weight * answer.log_likelihood(batch.action).mean()
             return loss, scalars(actor_loss=loss, actor_value=q.mean())
 
         loss = ascending if self.extraction == "ddpg_bc" else weighted

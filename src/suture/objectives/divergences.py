@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from suture.keys import Key
-from suture.nets.distributions import Categorical, Distribution
+from suture.nets.distributions import Categorical, Distribution, Gaussian, TanhGaussian
 
 Kernel: TypeAlias = Literal["gaussian", "laplacian"]
 ROOT = 1e-6
@@ -25,19 +25,18 @@ def kl_from_samples(
     return (log_policy - log_behaviour).mean(0)
 
 
-def inside(action: Float[Array, "*batch dimensions"], margin: float = 1e-3) -> Array:
-    """Actions moved into [-1 + margin, 1 - margin], where every behaviour density is finite.
-
-    Source: Wu et al. 2019, `clip_by_eps` in the authors' code, before the behaviour's density is asked.
-    """
-    return jnp.clip(action, margin - 1, 1 - margin)
-
-
 def categorical_kl(
     log_policy: Float[Array, "*batch choices"], log_behaviour: Float[Array, "*batch choices"]
 ) -> Float[Array, "*batch"]:
     """KL(policy, behaviour) in nats: the exact sum over choices."""
     return (jnp.exp(log_policy) * (log_policy - log_behaviour)).sum(-1)
+
+
+def gaussian_kl(policy: Gaussian, behaviour: Gaussian) -> Float[Array, "*batch"]:
+    """KL(policy, behaviour) in nats, in closed form; that of their tanh images too, as tanh is one to one."""
+    wider = policy.log_std - behaviour.log_std
+    apart = (policy.mean - behaviour.mean) * jnp.exp(-behaviour.log_std)
+    return (0.5 * (jnp.exp(2 * wider) + jnp.square(apart) - 1) - wider).sum(-1)
 
 
 def _gaussian(difference: Array, sigma: float | Array) -> Array:
@@ -152,14 +151,16 @@ def policy_divergence(
     kernel: Kernel,
     sigma: float | Array,
 ) -> Float[Array, "*batch"]:
-    """How far a policy is from the behaviour in each state: exact KL over choices, else from samples.
+    """How far a policy is from the behaviour in each state: exact KL where it has a form, else from samples.
 
     policy, behaviour: their answers to the observations.   samples: of each, drawn with independent noise.
     """
     if isinstance(policy, Categorical) and isinstance(behaviour, Categorical):
         return categorical_kl(policy.log_probabilities(), behaviour.log_probabilities())
+    if kind == "kl" and isinstance(policy, TanhGaussian) and isinstance(behaviour, TanhGaussian):
+        return gaussian_kl(policy.base, behaviour.base)
     ours, theirs = (jax.random.split(k, samples) for k in jax.random.split(key))
     if kind == "mmd":
         return mmd_squared(jax.vmap(policy.sample)(ours), jax.vmap(behaviour.sample)(theirs), kernel, sigma)
     action, log_policy = jax.vmap(policy.sample_and_log_prob)(ours)
-    return kl_from_samples(log_policy, jax.vmap(behaviour.log_prob)(inside(action)))
+    return kl_from_samples(log_policy, jax.vmap(behaviour.log_prob)(action))

@@ -34,6 +34,10 @@ BESIDE = """[...document.querySelectorAll('body *')].filter(one => {
 }).map(one => one.tagName + '.' + one.className + ' ' + one.textContent.slice(0, 60))"""
 """Elements that stand out of the screen, whether or not something scrolls to them. Drawings may scroll."""
 
+CUT = """[...document.querySelectorAll('.drawing, .listing')].filter(
+    one => one.scrollWidth > one.clientWidth + 1).map(one => one.ariaLabel)"""
+"""Drawings and tables that are wider than their place."""
+
 OVERLAPPING = """[...document.querySelectorAll('svg')].flatMap(svg => {
     const all = [...svg.querySelectorAll('text')].filter(one => one.textContent.trim()).map(one =>
         [one.textContent, one.getBoundingClientRect()]);
@@ -93,9 +97,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "settings": [{"setting": {"learning_rate": rate}, "mean": 1.0, "interval": [0.0, 2.0]}
                      for rate in (0.001, 0.01)],
     })  # fmt: skip
+    ends = [-2345.6, -999.9]
     standing = {
-        "seeds": 3, "mean": -1234.5, "mean_interval": [-2345.6, -999.9], "interquartile_mean": -1234.5,
-        "improvement": 0.5, "left_out": None, "steps": [100],
+        "seeds": 3, "mean": -1234.5, "mean_interval": ends, "interquartile_mean": -1234.5,
+        "interquartile_interval": ends, "improvement": 0.5, "improvement_interval": [0.1, 0.9],
+        "left_out": None, "steps": [100],
     }  # fmt: skip
     keep(run.path, "compared", "module:Some-v0", 100, {"standings": [
         {"setting": {"learning_rate": rate, "inverse_temperature": 3.0}, "checkpoint": which, **standing}
@@ -158,6 +164,7 @@ def test_a_table_of_many_columns_is_cards_on_a_phone(tab: Tab, made: Path) -> No
 def test_on_paper_nothing_is_cut_and_the_provenance_is_there(tab: Tab, made: Path) -> None:
     tab.show(made, width=718, dark=True, media="print")  # A4 between its margins
     assert tab.run(BESIDE) == []
+    assert tab.run(CUT) == []
     assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     printed = tab.pdf()
     fingerprint = open_run(made.parent / "run").recipe.fingerprint

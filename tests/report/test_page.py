@@ -18,7 +18,7 @@ from suture.data.formats import native
 from suture.data.formats.schema import Schema
 from suture.data.load import load
 from suture.evaluation.kept import keep, kept
-from suture.report.figures import COLOURS
+from suture.report.figures import COLOURS, Panel, measures
 from suture.report.make import make
 from suture.report.page import TEMPLATE, page, themed
 from suture.report.story import Answer, Figure, Listing, Picture, Section, Story, Strip, number
@@ -131,10 +131,9 @@ def test_drawings_follow_the_ink_of_the_page() -> None:
     "label", ['a id="q" role="x" fill="#333" url(#q)', "</text><script>alert(1)</script>", HOSTILE, "a > b"]
 )
 def test_what_a_drawing_says_is_left_as_it_is(label: str) -> None:
-    from suture.report.figures import intervals
-
-    rows = [{"name": name, "mean": 1.0, "low": 0.0, "high": 2.0} for name in (label, "b")]
-    made = Tags(themed(intervals(rows, title=label, subtitle="", value="v", label="setting"), "f1-"))
+    rows = [{"name": name, "what": "last", "mean": 1.0, "low": 0.0, "high": 2.0} for name in (label, "b")]
+    drawing = measures([Panel(title="v", rows=rows)], title=label, subtitle="", label="setting")
+    made = Tags(themed(drawing, "f1-"))
     assert made.said.count(label) == 2, "as a title and as the name of a line"
     assert "script" not in {tag for tag, _ in made.found}
 

@@ -151,7 +151,7 @@ def test_the_first_screen_of_a_log_is_plain(folder: Path) -> None:
         in said["What was the data?"][1]
     )
     assert said["What can be learned from it?"][1].startswith(f"Mixed data: {MEANINGS['mixed']}.")
-    alike = "Episodes earn alike (0.13 of the scale), so that filtering gains little; on paper 0.08. Watch x."
+    alike = "Episodes earn alike (0.13 of the scale), so that filtering gains little; on paper 0.08. Watch."
     for evidence, plain in (
         ("Much: by 0.7. Watch x.", "Much"),
         (alike, "Episodes earn alike, so that filtering"),
@@ -161,8 +161,8 @@ def test_the_first_screen_of_a_log_is_plain(folder: Path) -> None:
         then = said_of(log_story(log, "log", found))["What to do next?"][1]
         assert then.startswith(plain)
         assert then.endswith(
-            ". Begin with: suture train iql DATA --preset sparse. Options and what to watch: under Regime and "
-            "coverage."
+            ". Begin with: suture train iql DATA --preset sparse. Options and what to watch: under Regime "
+            "and coverage."
         )
 
 

@@ -190,7 +190,7 @@ def test_the_log_is_compared_by_episodes_from_like_starts() -> None:
     )
     away = logged_of(summary, data, [one | {"starts": [[5.0, 5.0, n / 99] for n in range(20)]}], "Env-v0")
     assert away is not None
-    assert away.note == "but none of its episodes began where this was played"
+    assert away.note == "but none of the log's episodes began where this was played"
     assert not away.alike
     assert logged_of(summary, data, [{"of": "Env-v0"}], "Env-v0") == dataclasses.replace(
         away, note="wherever that began"

@@ -1,16 +1,17 @@
 """What evaluations of a run found, as a section of its page: tables, and the settings of a sweep drawn."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from suture.report.figures import intervals
-from suture.report.scores import checkpoint_name, setting_name
+from suture.evaluation.statistics import Standing
+from suture.report.scores import checkpoint_name, draw_standings, setting_name
 from suture.report.story import Figure, Listing, Section, number, plural, span
 from suture.report.trust import values_of
 
 
 def evaluation_section(
-    evaluations: Sequence[Mapping[str, Any]], members: Sequence[Mapping[str, Any]]
+    evaluations: Sequence[Mapping[str, Any]], members: Sequence[Mapping[str, Any]], algorithm: str
 ) -> Section:
     """Every evaluation that is kept.   members: seed and swept values of each of the run's."""
     rows, listings, figures = list[Sequence[str]](), list[Listing](), list[Figure]()
@@ -37,7 +38,7 @@ def evaluation_section(
                 for est in one["estimates"]
             ]
         else:
-            listing, figure = _standings(one)
+            listing, figure = _standings(one, algorithm)
             listings.append(listing)
             figures.append(figure)
     if rows:
@@ -54,46 +55,19 @@ def evaluation_section(
     return Section(title="Evaluation", listings=listings, figures=figures)
 
 
-def _standings(one: Mapping[str, Any]) -> tuple[Listing, Figure]:
-    rows, drawn = list[Sequence[str]](), list[dict[str, Any]]()
-    for standing in one["standings"]:
-        name = setting_name(standing["setting"])
-        better = "" if standing["improvement"] is None else f"{standing['improvement']:.2f}"
-        rows.append(
-            (
-                checkpoint_name(standing["checkpoint"], standing.get("steps") or ()),
-                name,
-                number(standing["mean"]),
-                span(*standing["mean_interval"]),
-                number(standing["interquartile_mean"]),
-                better,
-            )
+def _standings(one: Mapping[str, Any], algorithm: str) -> tuple[Listing, Figure]:
+    known = [field.name for field in dataclasses.fields(Standing)]
+    standings = [Standing(**{name: row[name] for name in known if name in row}) for row in one["standings"]]
+    rows = [
+        (
+            checkpoint_name(each.checkpoint, each.steps), setting_name(each.setting), number(each.mean),
+            span(*each.mean_interval), number(each.interquartile_mean),
+            "" if each.improvement is None else f"{each.improvement:.2f}",
         )
-        if standing["checkpoint"] == "last":
-            low, high = standing["mean_interval"]
-            point = {"name": name, "mean": (mean := standing["mean"])}
-            drawn.append(
-                {**point, "low": mean if low is None else low, "high": mean if high is None else high}
-            )
-    header = (
-        "checkpoint",
-        "setting",
-        "mean",
-        "95 % bootstrap interval",
-        "interquartile mean",
-        "P(better than the first)",
-    )
-    alt = "; ".join(
-        f"{row['name']}: {number(row['mean'])} ({span(row['low'], row['high'])})" for row in drawn
-    )
-    svg = intervals(
-        drawn,
-        title=f"Settings, played in {one['of']}",
-        value="undiscounted return",
-        label="setting",
-        subtitle="Mean over seeds at the last checkpoint"
-        + (", with 95 % bootstrap interval" if one["standings"][0]["mean_interval"][0] is not None else ""),
-    )
-    return Listing(caption=f"Settings of the sweep, played in {one['of']}", header=header, rows=rows), Figure(
-        svg=svg, alt=alt
-    )
+        for each in standings
+    ]  # fmt: skip
+    caption = f"Settings of the sweep, played in {one['of']}"
+    header = ("checkpoint", "setting", "mean", "95 % bootstrap interval", "interquartile mean", "P(better)")
+    alt = "At the last checkpoint: " + "; ".join(value.told for value in values_of(one))
+    figure = Figure(svg=draw_standings(standings, one["of"], algorithm=algorithm), alt=alt)
+    return Listing(caption=caption, header=header, rows=rows), figure

@@ -32,29 +32,6 @@ CONFIG = {
 Rows = Sequence[dict[str, Any]]
 
 
-def intervals(rows: Rows, *, title: str, subtitle: str, value: str, label: str) -> str:
-    """Means with intervals, one line a row.   rows: objects with `name`, `mean`, `low`, `high`.
-
-    value: what the numbers are, with the unit.   label: what the names are.
-    """
-    alt = _altair()
-    names = [row["name"] for row in rows]
-    base = alt.Chart(alt.Data(values=list(rows))).encode(
-        y=alt.Y("name:N", sort=names, title=label, axis=_named(alt))
-    )
-    scale = alt.Scale(zero=False, nice=True)
-    bars = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title=value, scale=scale, axis=alt.Axis(tickCount=5)),
-        x2="high:Q",
-        color=_colour(alt, names, legend=False),
-    )
-    points = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=alt.X("mean:Q", scale=scale), color=_colour(alt, names, legend=False)
-    )
-    whole = _titled(alt, bars + points, title, subtitle)
-    return svg(whole.properties(height=max(60, 26 * len(names)), padding=_room(names)))
-
-
 def _named(alt: Any) -> Any:
     """An axis of names: what they are stands above them, level, where it covers none of them."""
     return alt.Axis(
@@ -98,7 +75,8 @@ def measures(panels: "Sequence[Panel]", *, title: str, subtitle: str, label: str
             at = alt.Chart(alt.Data(values=[{"at": 0.5}])).mark_rule(strokeDash=DASHES[1], color="#888")
             drawn = at.encode(x=alt.X("at:Q", scale=x)) + drawn
         charts.append(drawn.properties(width=WIDTH, height=14 * len(kinds) * len(names) + 12))
-    return svg(_titled(alt, alt.vconcat(*charts), title, subtitle, offset=16), sized=False)
+    whole = _titled(alt, alt.vconcat(*charts), title, subtitle, offset=16)
+    return svg(whole.properties(padding=_room(names)), sized=False)
 
 
 def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str, dashes: str = "") -> str:

@@ -53,7 +53,7 @@ def run_story(path: Path, log: Known, studies: Sequence[Study] = ()) -> Story:
         trust.sure(),
         trust.next(),
     ]
-    sections = [evaluation_section(evaluations, run.members)] if evaluations else []
+    sections = [evaluation_section(evaluations, run.members, run.algorithm.name)] if evaluations else []
     sections += finetuning(run, path)
     sections.append(_curves(run, groups))
     sections += [study.section() for study in studies]

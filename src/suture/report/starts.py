@@ -55,7 +55,7 @@ def logged_of(
                 mean, half = float(returns.mean()), float(half_width(returns))
                 what = f"the mean of the log's {len(returns):,} episodes from like starts"
                 return Logged(mean=mean, low=mean - half, high=mean + half, what=what, alike=True)
-            note = f"but {len(returns) or 'none'} of its episodes began where this was played"
+            note = f"but {len(returns) or 'none'} of the log's episodes began where this was played"
     elif played is not None and data is None:
         remedy = GIVE
     if summary is None or summary["returns"]["mean"] is None:

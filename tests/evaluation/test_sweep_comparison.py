@@ -185,6 +185,10 @@ def test_the_probability_of_improvement_has_an_interval_in_table_and_json(
     assert second.improvement is not None
     assert low < second.improvement < high
     assert f"{second.improvement:.4g} ({low:.4g} to {high:.4g})" in printed(render_standings(found, "known"))
+    long = [replace(one, setting={"inverse_temperature": 1.5, "actor_learning_rate": 1e-4}) for one in found]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(render_standings(long, "known"))
+    assert "…" not in console.export_text()
 
 
 def test_different_settings_are_never_pooled(run: Any) -> None:

@@ -154,6 +154,32 @@ def luminance(colour: str) -> float:
     return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
+def test_the_page_tells_what_was_kept_and_compares_like_starts(run: Run, log: Any, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run.path, copy)
+    native.write(log, tmp_path / "log")
+    assert "neither played nor estimated" in make([copy])
+    starts = np.asarray(log.observation)[log.episode_start[:-1]].tolist()
+    told = {"mean": 0.0, "interval": [-0.1, 0.1], "members": 2, "episodes": 30, "starts": starts}
+    keep(copy, "played", "Env-v0", 200, told)
+    alone, beside = (
+        " ".join(Tags(make(sources)).said.split()) for sources in ([copy], [copy, tmp_path / "log"])
+    )
+    assert "give the log as well: suture report RUN DATA" in alone
+    assert "It beats the mean of the log's 30 episodes from like starts" in beside
+    assert (
+        "trained 2 times, from different random numbers (seeds); each time it was corrected 200 times"
+        in beside
+    )
+    keep(copy, "estimated", "a/log", 200, {"estimates": [
+        {"member": 1, "supported": 0.5, "refused": ["It leaves the log."], "value": None, "interval": None}
+    ]})  # fmt: skip
+    both = Tags(make([copy])).said
+    assert "0 an episode" in both
+    assert "No number can be given from log alone. It leaves the log." in both
+    assert "estimated from a/log, seed 1" in both
+
+
 def test_a_diverged_run_is_not_recommended(run: Run, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run.path, copy)

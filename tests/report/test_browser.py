@@ -167,6 +167,8 @@ def test_on_paper_nothing_is_cut_and_the_provenance_is_there(tab: Tab, made: Pat
     assert tab.run(CUT) == []
     assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     printed = tab.pdf()
+    tab.show(made, width=480, media="print")  # A5
+    assert tab.run(CUT.replace(", .listing", "")) == []
     fingerprint = open_run(made.parent / "run").recipe.fingerprint
     assert printed.startswith(b"%PDF")
     assert any(fingerprint in text for text in text_of(printed)), "what is folded away is not printed"

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from making.runs import Toy, checkpoints, logged, newest, poisoned, told, train_until, walk
+from making.sets import dataset_of
 
 from suture.algorithms.bc import BC
 from suture.algorithms.iql import IQL
+from suture.algorithms.rebrac import ReBRAC
 from suture.errors import ConfigError, OutOfBudget
 from suture.training.guard import Guard
 from suture.training.outcome import Outcome
@@ -133,6 +135,24 @@ def test_the_limit_of_values_follows_rewards_and_discount(tmp_path: Path) -> Non
     assert run.recipe.algorithm.value_limit(run.recipe.spec) == pytest.approx(limit, rel=1e-5)
     assert run.outcome is Outcome.DIVERGED
     assert "DIVERGED at step" in said
+
+
+def test_a_price_of_leaving_the_log_is_no_divergence(tmp_path: Path) -> None:
+    """Small rewards and a dear distance: ReBRAC's values rest at -100 times their limit without the price."""
+    data = dataset_of((400,))
+    data = dataclasses.replace(data, reward=0 * data.reward, has_next=np.ones(400, bool))
+    fast: dict[str, Any] = {
+        "hidden": (32,),
+        "layer_norm": False,
+        "critic_learning_rate": 0.03,
+        "discount": 0.9,
+    }
+    algorithm = ReBRAC(**fast, target_rate=0.1, critic_penalty=100.0)
+    run = train(algorithm, data, out=tmp_path / "run", steps=600, checkpoint_every=600, log_every=600)
+    assert run.metrics[-1]["value/max_abs"] > 10 * 10, "beyond what rewards alone would explain"
+    assert run.outcome is Outcome.COMPLETED
+    wild = dataclasses.replace(algorithm, critic_learning_rate=1e4)
+    assert train(wild, data, out=tmp_path / "wild", steps=600).outcome is Outcome.DIVERGED
 
 
 class Flaky:

@@ -16,11 +16,12 @@ from making.soft import SPEC, Diverse, Soft
 from scipy import optimize
 from scipy.special import log_softmax, softmax
 
+from suture.algorithms.base import Spec
 from suture.algorithms.edac import EDAC, SACN
 from suture.algorithms.sac import SAC
 from suture.envs.tabular import canonical
 from suture.keys import key_for
-from suture.spaces import Array, Discrete
+from suture.spaces import Array, Box, Discrete
 from suture.testing.contract import example_batch
 
 SMALL = {"hidden": (6, 6), "initial_temperature": 0.7}
@@ -153,3 +154,12 @@ def test_the_default_target_of_choices_is_near_the_largest_entropy() -> None:
     after, metrics = Probe(SAC(hidden=(4,)), spec, batch).after()
     lacking = 0.98 * np.log(3) - metrics["policy/entropy"]
     agree(after.temperature.optimiser.mu.log, -0.1 * lacking, "temperature")
+
+
+def test_entropy_in_the_values_is_no_divergence() -> None:
+    """|A| = 2 nats at temperature 3 beside a reward of 1, for 100 steps; log 4 of choices."""
+    for space, entropy in ((Box((2,)), 2.0), (Discrete(4), 0.98 * np.log(4))):
+        spec = Spec(observation=Box((3,)), action=space, reward_limit=1.0)
+        assert SAC(initial_temperature=3.0).value_limit(spec) == pytest.approx(100 * (1 + 3 * entropy))
+        assert SAC(initial_temperature=3.0, entropy_backup=False).value_limit(spec) == pytest.approx(100)
+    assert SAC(target_entropy=-5.0).value_limit(spec) == pytest.approx(600)

@@ -142,9 +142,9 @@ class CriticBased(Algorithm[S]):
         return critic.descend(loss, optimiser or self.critic_optimiser())
 
 
-def value_limit(spec: Spec, discount: float) -> float | None:
-    """The largest absolute sum of discounted rewards, or None where there is no limit."""
+def value_limit(spec: Spec, discount: float, beside: float = 0.0) -> float | None:
+    """The largest absolute discounted sum of rewards and what is `beside` each, or None without a limit."""
     if spec.reward_limit is None or discount >= 1:
         return None
     # At least 1: fresh networks answer about 1 even where all rewards are 0.
-    return max(spec.reward_limit, 1.0) * effective_horizon(discount)
+    return (max(spec.reward_limit, 1.0) + beside) * effective_horizon(discount)

@@ -35,9 +35,6 @@ class SACN(SoftPolicy):
     critics: int = fields.critics(source=PAPER, default=10)
     hidden: tuple[int, ...] = fields.hidden(source=PAPER, default=WIDTHS)
 
-    def update(self, state: SACState, batch: Batch, key: Key) -> tuple[SACState, Metrics]:
-        return self.soft_update(state, batch, key)
-
 
 @dataclasses.dataclass(frozen=True)
 class EDAC(SoftPolicy):

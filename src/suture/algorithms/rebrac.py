@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from suture.algorithms.base import Batch, Metrics, Spec, scalars
-from suture.algorithms.critic_based import Held
+from suture.algorithms.critic_based import Held, value_limit
 from suture.algorithms.td3 import DeterministicActorCritic, DeterministicState
 from suture.config import bounded
 from suture.keys import Key
@@ -62,6 +62,11 @@ class ReBRAC(DeterministicActorCritic):
     @property
     def values_hold(self) -> Held:
         return "rewards less a penalty" if self.critic_penalty else "rewards"
+
+    def value_limit(self, spec: Spec) -> float | None:
+        """With the penalty in every step: two actions are at most 2 apart in each dimension."""
+        penalty = 4 * self.decision_space(spec).size * self.critic_penalty
+        return value_limit(spec, self.discount, penalty)
 
     def init(self, spec: Spec, key: Key) -> DeterministicState:
         """Outputs begin near 0, as in the authors' code: those of normalised features would be large."""

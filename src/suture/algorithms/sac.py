@@ -8,7 +8,7 @@ temperature all move from the networks before the update, so that each is asked 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
-from suture.algorithms.critic_based import Asked, CriticBased, Held
+from suture.algorithms.critic_based import Asked, CriticBased, Held, S, value_limit
 from suture.algorithms.multiplier import Multiplier, multiplier, rise
 from suture.config import bounded
 from suture.keys import Key
@@ -26,11 +26,10 @@ from suture.nets.drawn import Drawn, draw
 from suture.nets.optimiser import adam
 from suture.nets.policies import Policy, policy_for
 from suture.objectives.returns import one_step_target, with_entropy
+from suture.spaces import Box, Discrete
 
 PAPER = "Haarnoja et al. 2018 (arXiv:1812.05905)"
 CHOICES = "Christodoulou 2019 (arXiv:1910.07207)"
-NEAR_UNIFORM = 0.98
-S = TypeVar("S")
 Asking: TypeAlias = Callable[[Critic, Distribution, Distribution, Key], Asked]
 """How critics are asked, given the policy at the observations and at the next ones, and a key."""
 
@@ -64,18 +63,21 @@ class SoftActorCritic(CriticBased[S]):
     def values_hold(self) -> Held:
         return "rewards and entropy" if self.entropy_backup else "rewards"
 
+    def value_limit(self, spec: Spec) -> float | None:
+        """With the entropy aimed at, at the first temperature: one that rises far above it has run away."""
+        entropy = self.initial_temperature * abs(self.entropy_target(self.decision_space(spec)))
+        return value_limit(spec, self.discount, entropy if self.entropy_backup else 0.0)
+
     def soft_init(self, spec: Spec, key: Key) -> SACState:
         """Critics, policy and temperature before the first update."""
-        key_critic, key_actor = jax.random.split(key)
-        observation, action, norm = spec.observation, self.decision_space(spec), self.layer_norm
-        critic = critic_for(observation, action, self.hidden, self.critics, key_critic, layer_norm=norm)
-        policy = policy_for(observation, action, "tanh_gaussian", self.hidden, key_actor)
+        keys, seen, space = jax.random.split(key), spec.observation, self.decision_space(spec)
+        critic = critic_for(seen, space, self.hidden, self.critics, keys[0], layer_norm=self.layer_norm)
+        policy = policy_for(seen, space, "tanh_gaussian", self.hidden, keys[1])
         return SACState(
-            Trainable.of(critic, self.critic_optimiser()),
-            critic,
+            Trainable.of(critic, self.critic_optimiser()), critic,
             Trainable.of(policy, adam(self.actor_learning_rate)),
             multiplier(self.initial_temperature, adam(self.temperature_learning_rate)),
-        )
+        )  # fmt: skip
 
     def soft_update(
         self, state: SACState, batch: Batch, key: Key, ask: Asking | None = None
@@ -98,13 +100,12 @@ class SoftActorCritic(CriticBased[S]):
         target = one_step_target(batch.reward, self.discount * batch.discount, next_value)
         asked = (lambda net: ask(net, now, following, key_ask)) if ask else None
         critic, metrics = self.fit_critic(state.critic, batch, target, asked)
-        lacking = self.entropy_target(now, state.critic.net.action_size) - entropy
+        size, choices = state.critic.net.action_size, isinstance(now, Categorical)
+        lacking = self.entropy_target(Discrete(size) if choices else Box((size,))) - entropy
         after = SACState(
-            critic,
-            follow(state.target_critic, critic.net, self.target_rate),
-            actor,
+            critic, follow(state.target_critic, critic.net, self.target_rate), actor,
             rise(state.temperature, lacking, adam(self.temperature_learning_rate)),
-        )
+        )  # fmt: skip
         return after, metrics | scalars(
             actor_loss=actor_loss, policy_entropy=entropy, policy_temperature=state.temperature.net(),
             value_mean=next_value.mean(),
@@ -120,14 +121,13 @@ class SoftActorCritic(CriticBased[S]):
         assert batch.next_observation is not None
         drawn = draw(following, key)
         q = self.pessimistic(state.target_critic(batch.next_observation, drawn.action))
-        temperature = state.temperature.net() if self.entropy_backup else 0.0
-        return drawn.mean(with_entropy(q, drawn.log_prob, temperature))
+        price = state.temperature.net() if self.entropy_backup else 0.0
+        return drawn.mean(with_entropy(q, drawn.log_prob, price))
 
-    def entropy_target(self, now: Distribution, size: int) -> float | Array:
-        """The entropy that the temperature is learned for.   size: choices, or dimensions of the action."""
-        if self.target_entropy is not None:
-            return self.target_entropy
-        return NEAR_UNIFORM * math.log(size) if isinstance(now, Categorical) else -float(size)
+    def entropy_target(self, space: Box | Discrete) -> float:
+        """The entropy that the temperature is learned for, over decisions of this space."""
+        usual = 0.98 * math.log(space.n) if isinstance(space, Discrete) else -float(space.size)
+        return usual if self.target_entropy is None else self.target_entropy
 
 
 class SoftPolicy(SoftActorCritic[SACState]):
@@ -135,6 +135,9 @@ class SoftPolicy(SoftActorCritic[SACState]):
 
     def init(self, spec: Spec, key: Key) -> SACState:
         return self.soft_init(spec, key)
+
+    def update(self, state: SACState, batch: Batch, key: Key) -> tuple[SACState, Metrics]:
+        return self.soft_update(state, batch, key)
 
     def policy(self, state: SACState) -> Policy:
         return state.actor.net
@@ -145,6 +148,3 @@ class SAC(SoftPolicy):
     """Soft actor-critic on the log as it is: the naive baseline."""
 
     name: ClassVar[str] = "sac"
-
-    def update(self, state: SACState, batch: Batch, key: Key) -> tuple[SACState, Metrics]:
-        return self.soft_update(state, batch, key)

@@ -11,9 +11,9 @@ on it, or on a part. `path` is the share of the starts from which the transition
 reward: of a control's, none. Policies are played from the start of all five steps, in layouts that no log
 shows, with sampled actions and with modes. Success at the end and at any step are counted apart; here they
 are one, because success ends an episode. Intervals are 95 % bootstraps over seeds and their episodes; of one
-seed, over episodes alone. `claim` is what the critics say of the policy's own actions at the first states,
-`truth` what it then earned: both discounted, of a reward of 100. The truth ends at the episodes' limit of 100
-steps; what could follow is worth less than 5.
+seed, over episodes alone. `claim` is what the critics say of actions that the policy draws at the first
+states (in both rows of a method), `truth` what it then earned: both discounted, of a reward of 100. The truth
+ends at the episodes' limit of 100 steps; what could follow is worth less than 5.
 
 Each method's result is kept in results/stitching/ when it is done, and made once: a kept one is used where
 log, settings and steps are the same. A run that was stopped keeps nothing; start again, and it goes on with

@@ -1,5 +1,6 @@
 """`suture make`: what it prints, what it leaves behind, what it refuses."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 from making.composite import one_place
 
 import suture.cli as cli
+from suture.data.dataset import Dataset
 from suture.data.load import load
-from suture.envs.composite import certificate
-from suture.envs.composite.certify import certify
+from suture.envs.composite import certificate, collect
+from suture.envs.composite.certify import Certificate, certify
 
 pytest.importorskip("mujoco", reason="mujoco is an extra")
 
@@ -62,6 +64,20 @@ def test_a_log_that_shows_too_much_is_no_success(
     monkeypatch.setattr(certificate, "TASK", 4)  # the task's own episodes now start too early
     assert run(monkeypatch, "composite", tmp_path / "log", "--episodes", 200, "--workers", 1) == 1
     assert "Never shown: BROKEN." in capsys.readouterr().out
+
+
+def test_a_log_with_a_path_that_a_set_is_not_needed_for_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As where a recovering script shows the skill of another set."""
+
+    def leaking(data: Dataset) -> Certificate:
+        return dataclasses.replace(certify(data), without={"A": 0.0, "B": 0.5, "C": 0.0})
+
+    monkeypatch.setattr(collect, "certify", leaking)
+    with one_place():
+        assert run(monkeypatch, "composite", tmp_path / "log", "--episodes", 60, "--workers", 1) == 1
+    assert "Needed: BROKEN." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,10 @@ def unlike(state: Any) -> Any:
 
 
 @functools.cache
-def probe() -> Probe:
-    return Probe(METHOD, SPEC, example_batch(SPEC, BCQ.needs), prepare=unlike)
+def probe(spread: float | None = None) -> Probe:
+    return Probe(
+        dataclasses.replace(METHOD, spread=spread), SPEC, example_batch(SPEC, BCQ.needs), prepare=unlike
+    )
 
 
 @functools.cache
@@ -61,7 +63,7 @@ def sure(state: Any) -> Any:
 class Statement:
     """The losses of the first paper in float64 NumPy, for a state and a batch."""
 
-    def __init__(self, state: Any, batch: Batch):
+    def __init__(self, state: Any, batch: Batch, spread: float | None = None):
         self.batch = jax.tree.map(lambda column: np.asarray(column, np.float64), batch)
         self.decoder, self.critic = Plain(state.behaviour.net.decoder), Plain(state.critic.net.mlp)
         self.mover, target_mover = Plain(state.perturbation.net.mlp), Plain(state.target_perturbation.mlp)
@@ -70,7 +72,8 @@ class Statement:
         for key in jax.random.split(key_next, 4):
             seen = self.batch.next_observation
             q = target_critic(np.concatenate([seen, self.proposed(target_mover, seen, key)], 1))[..., 0]
-            mixed.append(0.75 * q.min(0) + 0.25 * q.max(0))
+            usual = 0.75 * q.min(0) + 0.25 * q.max(0)
+            mixed.append(usual if spread is None else q.mean(0) - spread * q.std(0))
         self.target = self.batch.reward + 0.99 * self.batch.discount * np.max(mixed, axis=0)
 
     def proposed(self, mover: Plain, seen: Array, key: Any) -> Array:
@@ -88,9 +91,10 @@ class Statement:
         return float(-self.critic(np.concatenate([seen, action], 1))[0, :, 0].mean())
 
 
-def test_losses_and_gradients_are_the_paper_s() -> None:
-    one = probe()
-    plain = Statement(one.state, one.batch)
+@pytest.mark.parametrize("spread", [None, 1.5])
+def test_losses_and_gradients_are_the_paper_s(spread: float | None) -> None:
+    one = probe(spread)
+    plain = Statement(one.state, one.batch, spread)
     after, metrics = one.after()
     agree(metrics["critic/loss"], plain.critic_loss(), "critic loss")
     agree(metrics["actor/loss"], plain.actor_loss(), "actor loss")

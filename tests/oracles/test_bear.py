@@ -32,6 +32,7 @@ METHODS = {
     "gaussian": BEAR(**SMALL, kernel="gaussian", sigma=0.7, behaviour_model="tanh_gaussian"),
     "gaussian model": BEAR(**SMALL, sigma=0.7, behaviour_model="gaussian"),
     "mixture model": BEAR(**SMALL, sigma=0.7, behaviour_model="mixture"),
+    "spread": BEAR(**SMALL, sigma=0.7, critics=3, spread=1.5),
     # Wide: at 0.7 the frequencies, Cauchy's, reach 60 and the phases 250, which float32 holds to 1e-5 only.
     "rff": BEAR(**SMALL, mmd="rff", features=8, sigma=7.0),
 }
@@ -64,7 +65,7 @@ class Statement:
         mixed = list[Array]()
         for raw in self.raw(target_actor, seen, key_next, 4):
             q = target_critic(np.concatenate([seen, np.tanh(raw)], 1))[..., 0]
-            mixed.append(0.75 * q.min(0) + 0.25 * q.max(0))
+            mixed.append(0.75 * q.min(0) + 0.25 * q.max(0) if algorithm.spread is None else self.least(q))
         self.target = self.batch.reward + 0.99 * self.batch.discount * np.max(mixed, axis=0)
         self.theirs = self.of_behaviour(state.behaviour.policy)
 
@@ -99,6 +100,10 @@ class Statement:
         mean = lambda x, y: np.mean([np.exp(-size(a - b) / 1.4) for a in x for b in y], axis=0)  # noqa: E731
         return np.sqrt(mean(ours, ours) + mean(self.theirs, self.theirs) - 2 * mean(ours, self.theirs) + 1e-6)
 
+    def least(self, q: Array) -> Array:
+        spread = self.algorithm.spread
+        return q.min(0) if spread is None else q.mean(0) - spread * q.std(0)
+
     def critic_loss(self) -> float:
         q = self.critic(np.concatenate([self.batch.observation, self.batch.action], 1))[..., 0]
         return float(np.square(q - self.target).mean(1).sum())
@@ -106,7 +111,7 @@ class Statement:
     def actor_loss(self) -> float:
         seen = self.batch.observation
         ours = self.raw(self.actor, seen, self.key_ours, 3)
-        q = self.critic(np.concatenate([seen, np.tanh(ours[0])], 1))[..., 0].min(0)
+        q = self.least(self.critic(np.concatenate([seen, np.tanh(ours[0])], 1))[..., 0])
         return float((1.0 * (self.distance(ours) - 0.05) - q).mean())
 
 

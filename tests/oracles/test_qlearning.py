@@ -109,6 +109,17 @@ def test_cross_entropy_learns_the_probability_of_success() -> None:
     assert isinstance(algorithm.critic(state), SigmoidCritic)
 
 
+def test_probabilities_are_what_the_greedy_policy_spreads_too() -> None:
+    """Logits (9, 1) and (2, 2): less half a deviation 3 and 2, but probabilities 0.80 and 0.88."""
+    algorithm = DQN(**TABLES | {"critics": 2}, loss="cross_entropy", spread=0.5)
+    state = begin(algorithm, dataclasses.replace(ONE, action=Discrete(2)))
+    net = state.critic.net.mlp.layers[-1]
+    logits = jnp.array([[9.0, 2.0], [1.0, 2.0]]).reshape(net.bias.shape)
+    where = lambda s: [s.critic.net.mlp.layers[-1].weight, s.critic.net.mlp.layers[-1].bias]  # noqa: E731
+    state = eqx.tree_at(where, state, [0 * net.weight, logits])
+    assert int(algorithm.policy(state)(jnp.array([0])).mode()[0]) == 1
+
+
 def test_targets_of_probabilities_stay_probabilities() -> None:
     """A loop that pays 1 at every step would be worth 10: the target is cut at 1, and at 0 below."""
     algorithm = DQN(**TABLES, loss="cross_entropy")

@@ -50,7 +50,7 @@ def test_members_differ(tmp_path: Path) -> None:
         ({"expectle": [0.7]}, "'expectle' cannot be swept, it is not a field. Did you mean 'expectile'?"),
         ({"hidden": [8.0]}, "'hidden' cannot be swept, it shapes the program"),
         ({"critics": [2.0]}, "'critics' cannot be swept, it shapes the program"),
-        ({"dropout": [0.1]}, "'dropout' cannot be swept, it shapes the program"),
+        ({"dropout": [0.1]}, "'dropout' cannot be swept, it shapes the program or the data that it is given"),
         ({"expectile": []}, "the sweep of 'expectile' has no values"),
         ({"expectile": [0.7, 0.8, 0.70000001]}, "the sweep of 'expectile' holds a value twice"),
     ],
@@ -65,6 +65,13 @@ def test_what_cannot_be_swept_is_refused(grid: dict[str, Any], said: str) -> Non
 def test_seeds_outside_their_range_are_refused(seeds: int, seed: int) -> None:
     with pytest.raises(ConfigError, match="seeds must be at least 1"):
         Sweep(BC(), seeds=seeds, seed=seed)
+
+
+def test_the_value_of_success_may_differ_between_members(tmp_path: Path) -> None:
+    """Targets of each are cut at its own."""
+    sweep = Sweep(IQL(hidden=(8, 8), batch_size=64), success_value=[1e-3, 2e-3])
+    run = train(sweep, walk(), out=tmp_path / "run", steps=20, log_every=20, reward_shift=100.0)
+    assert [line["value/max_abs"] for line in run.metrics] == pytest.approx([1e-3, 2e-3], rel=1e-3)
 
 
 def test_the_first_seed_may_be_any(tmp_path: Path) -> None:

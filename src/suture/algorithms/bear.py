@@ -111,7 +111,8 @@ class BEAR(BehaviourBased[BEARState]):
         behaviour = self.fit_unless_adopted(state.behaviour, batch, key_fit)
         following = state.target_actor(batch.next_observation)
         action = jax.vmap(following.sample)(jax.random.split(key_next, self.target_samples))
-        next_value = mixed_maximum(state.target_critic(batch.next_observation, action), self.pessimism)
+        q = state.target_critic(batch.next_observation, action)
+        next_value = mixed_maximum(q, self.pessimism) if self.spread is None else self.pessimistic(q).max(0)
         target = one_step_target(batch.reward, self.discount * batch.discount, next_value)
         critic, metrics = self.fit_critic(state.critic, batch, target)
         price, seen = state.multiplier.net(), batch.observation

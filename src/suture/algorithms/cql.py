@@ -17,6 +17,7 @@ from suture.algorithms.base import Algorithm, Batch, Metrics, Spec, Trainable, f
 from suture.algorithms.conservative import Conservative, ConservativeState
 from suture.algorithms.critic_based import Asked
 from suture.algorithms.multiplier import Multiplier
+from suture.algorithms.qlearning import double_target
 from suture.algorithms.sac import SACState
 from suture.keys import Key
 from suture.nets.critics import Critic, critic_for
@@ -25,7 +26,6 @@ from suture.nets.policies import Policy
 from suture.nets.proposals import Proposals
 from suture.nets.search import GreedyPolicy
 from suture.objectives.penalties import soft_maximum
-from suture.objectives.returns import one_step_target
 from suture.spaces import Discrete
 
 
@@ -62,13 +62,8 @@ class CQL(Conservative[SACState | ChoiceState]):
     def _choose(
         self, state: ChoiceState, batch: Batch, factor: Trainable[Multiplier] | None
     ) -> tuple[ChoiceState, Metrics]:
-        """Double Q-learning: the critics choose, and their slow copy says what that is worth."""
-        assert batch.reward is not None
-        assert batch.discount is not None
-        assert batch.next_observation is not None
-        best = GreedyPolicy(state.critic.net, self.spread)(batch.next_observation).mode()
-        next_value = self.pessimistic(state.target_critic(batch.next_observation, best))
-        target = one_step_target(batch.reward, self.discount * batch.discount, next_value)
+        """Double Q-learning, beside the penalty over all choices."""
+        target = double_target(self, GreedyPolicy(state.critic.net, self.spread), state.target_critic, batch)
 
         def ask(net: Critic) -> Asked:
             choices = jnp.broadcast_to(jnp.arange(net.action_size)[:, None], (net.action_size, len(target)))

@@ -10,9 +10,9 @@ from jaxtyping import Array
 
 from suture.algorithms.base import Batch, Metrics, Trainable, follow, scalars
 from suture.algorithms.critic_based import Asked, CriticBased
+from suture.algorithms.qlearning import double_target
 from suture.nets.imitated import GreedyAmongLikely, ImitatedCritic
 from suture.objectives.regressions import REGRESSIONS, squared_loss
-from suture.objectives.returns import one_step_target
 
 
 class ChoiceState(eqx.Module):
@@ -36,12 +36,8 @@ def learn_choices(
     the critics values it. The loss is Huber's, plus the imitation's negative log-likelihood, plus
     `logit_penalty` times its mean squared logit.
     """
-    assert batch.reward is not None
-    assert batch.discount is not None
-    assert batch.next_observation is not None
-    best = GreedyAmongLikely(state.critic.net, threshold, method.spread)(batch.next_observation).mode()
-    next_value = method.pessimistic(state.target_critic(batch.next_observation, best))
-    target = one_step_target(batch.reward, method.discount * batch.discount, next_value)
+    among = GreedyAmongLikely(state.critic.net, threshold, method.spread)
+    target = double_target(method, among, state.target_critic, batch)
 
     def ask(net: ImitatedCritic) -> Asked:
         answer = net.imitate(batch.observation)

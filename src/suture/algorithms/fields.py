@@ -52,7 +52,7 @@ def critics(source: str = TD3, default: int = 2) -> Any:
 def success_value() -> Any:
     """The most that anything can be worth, where nothing is worth less than 0."""
     said = "targets are kept from 0 to this, for tasks that pay it at most, once, and nothing below 0"
-    return bounded(None, above=0.0, unit="scaled reward", source=OWN, help=said)
+    return bounded(None, above=0.0, traced=True, unit="scaled reward", source=OWN, help=said)
 
 
 def spread(default: float | None = None) -> Any:
@@ -117,7 +117,7 @@ def pessimism(source: str = "") -> Any:
     """How several critics count in a target that takes the best of several actions."""
     return bounded(
         0.75, at_least=0.0, at_most=1.0, source=source,
-        help="in targets an action is worth this share of its smallest critic, and the rest of its largest",
+        help="without spread, targets take this share of an action's least value, the rest of its largest",
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from suture.nets.critics import Critic, critic_for
 from suture.nets.flow import FlowPolicy, JumpPolicy
 from suture.nets.optimiser import adam
 from suture.nets.policies import Policy
+from suture.objectives.ascent import scaled_ascent
 from suture.objectives.regressions import flow_matching_loss, squared_loss
 from suture.objectives.returns import one_step_target
 
@@ -104,8 +105,8 @@ class FQL(CriticBased[FQLState]):
             action = net(batch.observation).of(noise)
             distance = squared_loss(wanted - action)
             q = state.critic.net(batch.observation, jnp.clip(action, -1.0, 1.0)).mean(0)
-            size = jax.lax.stop_gradient(jnp.abs(q).mean()) + 1e-6 if self.normalise_q else 1.0
-            value = self.bc_weight * distance - q.mean() / size
+            ascent = scaled_ascent(q) if self.normalise_q else -q.mean()
+            value = self.bc_weight * distance + ascent
             return value, scalars(actor_loss=value, actor_distance=distance, actor_value=q.mean())
 
         return state.actor.descend(loss, self._actor_optimiser())

@@ -6,13 +6,13 @@ such as the replay of an online agent.
 
 import abc
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
@@ -125,4 +125,19 @@ class DQN(QLearning):
         return Enumerate(critic.action_size)
 
     def policy(self, state: QState) -> Policy:
-        return GreedyPolicy(state.critic.net, self.spread)
+        return GreedyPolicy(self.answers(state.critic.net), self.spread)
+
+
+def double_target(
+    method: CriticBased[Any], policy: Policy, target_critic: Critic, batch: Batch
+) -> Float[Array, " batch"]:
+    """`r + gamma Q'(s', a')`: a policy of the critics chooses a', and their slow copy Q' values it.
+
+    Source: van Hasselt et al. 2016 (arXiv:1509.06461).
+    """
+    assert batch.reward is not None
+    assert batch.discount is not None
+    assert batch.next_observation is not None
+    best = policy(batch.next_observation).mode()
+    next_value = method.pessimistic(target_critic(batch.next_observation, best))
+    return one_step_target(batch.reward, method.discount * batch.discount, next_value)

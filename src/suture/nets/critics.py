@@ -149,6 +149,11 @@ class SigmoidCritic(Critic):
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
         return jax.nn.sigmoid(self.logit(observation, action))
 
+    def values(self, observation: Observation) -> Float[Array, " members *batch choices"]:
+        """Q of every choice, where actions are choices."""
+        assert isinstance(self.logit, DiscreteCritic)
+        return jax.nn.sigmoid(self.logit.values(observation))
+
 
 def critic_for(
     observation: Space,

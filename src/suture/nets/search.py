@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from suture.keys import Key, key_for
-from suture.nets.critics import Critic, DiscreteCritic, pessimistic
+from suture.nets.critics import Critic, DiscreteCritic, SigmoidCritic, pessimistic
 from suture.nets.distributions import Categorical, Distribution, Greedy, Point
 from suture.nets.encoder import Observation
 from suture.nets.policies import Policy
@@ -36,7 +36,7 @@ def choice_values(
     critic: Critic, observation: Observation, spread: float | Array | None = None
 ) -> Float[Array, "*batch choices"]:
     """The pessimistic value of each choice over the ensemble; for critics of discrete actions."""
-    assert isinstance(critic, DiscreteCritic)
+    assert isinstance(critic, DiscreteCritic | SigmoidCritic)
     return pessimistic(critic.values(observation), spread)
 
 

@@ -50,7 +50,8 @@ def _check(algorithm: Algorithm[Any], name: str, values: list[float]) -> None:
     known = fields_of(algorithm)
     sweepable = [field for field in known if bounds_of(known[field]).traced]
     if name not in sweepable:
-        what = "shapes the program; run its values one after the other" if name in known else "is not a field"
+        shapes = "shapes the program or the data that it is given; run its values one after the other"
+        what = shapes if name in known else "is not a field"
         raise ConfigError(f"{algorithm.name}: {name!r} cannot be swept, it {what}.{nearest(name, sweepable)}")
     if not values:
         raise ConfigError(f"{algorithm.name}: the sweep of {name!r} has no values.")

@@ -198,6 +198,17 @@ def test_what_moves_with_the_state_in_its_cell_is_decided() -> None:
     assert after[1] == pytest.approx(before[1], abs=0.05)
 
 
+def test_the_radius_of_actions_is_their_spread_in_a_state() -> None:
+    """Cells of ten rows: noise of 0.3 about a mean of its own in each, whose spread is 1."""
+    generator = np.random.default_rng(0)
+    cell = np.repeat(np.arange(400), 10)
+    action = generator.standard_normal((400, 2))[cell] + 0.3 * generator.standard_normal((4000, 2))
+    assert behaviour.action_radius(action, action, cell) == pytest.approx(0.3 / np.sqrt(1.09), rel=0.05)
+    alike = generator.standard_normal((4000, 2))
+    assert behaviour.action_radius(alike, alike, cell) == pytest.approx(1, abs=0.03)
+    assert behaviour.action_radius(np.ones((9, 1)), np.ones((9, 1)), np.arange(9)) == 0
+
+
 @pytest.mark.parametrize("rows", [3, 9, 40])
 def test_a_trend_is_not_seen_in_few_rows_of_many_dimensions(rows: int) -> None:
     """Twenty columns pass through nine points exactly; left out one at a time they foretell nothing."""

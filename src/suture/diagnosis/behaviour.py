@@ -74,6 +74,21 @@ def behaviour_entropy(bins: Array, groups: Array, count: int) -> float:
     return float(np.mean(each) / np.log(count)) if each else 0.0
 
 
+def action_radius(action: Array, rest: Array, groups: Array) -> float:
+    """How far actions of one state lie apart, over how far all do (root mean squares), 0 to 1 or so.
+
+    action: (N, d).   rest: (N, d), the same less what moves with the state (`without_trend`).   groups: (N,).
+    Near 0: one action is known for each state, and any other is outside the support.
+    """
+    points, near = scaled(action, action), scaled(rest, action)
+    if not points.shape[1]:
+        return 0.0
+    _, place, size = np.unique(groups, return_inverse=True, return_counts=True)
+    means = np.stack([np.bincount(place, column) / size for column in near.T.astype(np.float64)], axis=1)
+    apart = np.square(near - means[place]).sum(1) / np.maximum(1 - 1 / size[place], 0.5)
+    return float(np.sqrt(apart.mean() / np.square(points).sum(1).mean()))
+
+
 def persistence(bins: Array, groups: Array, episode: Array, count: int) -> float:
     """What the previous action tells of the next beside the state, I(A; A_before | S) / log|A|, in [0, 1].
 

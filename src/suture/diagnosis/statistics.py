@@ -40,9 +40,13 @@ class Returns:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Behaviour:
-    """How the behaviour acts; see `diagnosis.behaviour`.   return_information: None without rewards."""
+    """How the behaviour acts; see `diagnosis.behaviour`.
+
+    radius: None for choices.   return_information: None without rewards.
+    """
 
     entropy: float
+    radius: float | None
     persistence: float
     multimodality: float
     return_information: float | None
@@ -207,7 +211,7 @@ def _returns(data: Dataset) -> Returns | None:
 def _behaviour(data: Dataset, cells: Cells, seen: Array | None, values: Array | None) -> Behaviour:
     if isinstance(data.action_space, Discrete):
         bins, count = cells.action[:, None], cells.actions
-        modes = behaviour.choice_modes(cells.action, cells.state, count)
+        modes, radius = behaviour.choice_modes(cells.action, cells.state, count), None
     else:
         action = np.asarray(data.action, np.float64).reshape(len(data), -1)[:, :DIMENSIONS]
         rest = action
@@ -215,11 +219,12 @@ def _behaviour(data: Dataset, cells: Cells, seen: Array | None, values: Array | 
             rest = behaviour.without_trend(action, scaled(seen, seen), cells.state)
         bins, count = behaviour.action_bins(rest, action.min(0), action.max(0)), behaviour.BINS
         modes = behaviour.action_modes(action, cells.state)
+        radius = behaviour.action_radius(action, rest, cells.state)
     told = None
     if values is not None:
         told = behaviour.return_information(cells.action, values[cells.episode], cells.state, cells.actions)
     return Behaviour(
-        entropy=behaviour.behaviour_entropy(bins, cells.state, count), multimodality=modes,
+        entropy=behaviour.behaviour_entropy(bins, cells.state, count), radius=radius, multimodality=modes,
         persistence=behaviour.persistence(bins, cells.state, cells.episode, count), return_information=told,
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ MEANINGS = (
     ("returns", "decile_lift", "top-decile lift", "what imitating the best tenth gains"),
     ("returns", "reward_sparsity", "reward sparsity", "share of the commonest reward"),
     ("behaviour", "entropy", "behaviour entropy", "0 decided, 1 uniform, in one state"),
+    ("behaviour", "radius", "action radius", "spread in one state over that of all"),
     ("behaviour", "multimodality", "multimodality", "visits where actions form clouds"),
     ("behaviour", "persistence", "persistence", "what the last action tells of the next"),
     ("behaviour", "return_information", "return information", "nats an action tells of the return"),

@@ -108,9 +108,8 @@ def _imitation(statistics: Statistics) -> list[tuple[str, str]]:
         said.append(("ifql", _modes(statistics) + " Its flow keeps them apart. Watch that it beats bc."))
     if plan is not None:
         aim = "To see whether rewards help at all" if plan.achieved >= NEAR else "For what the plan promises"
-        said.append(
-            (value, f"{aim}, close to the data. Watch that its return does not fall below that of bc.")
-        )
+        close = "close to the data" + (": pass --alpha 0.1 as well" if value == "td3_bc" else "")
+        said.append((value, f"{aim}, {close}. Watch that its return does not fall below that of bc."))
     return said
 
 

@@ -91,7 +91,9 @@ TASKS = {
     "pendulum": Task(path="pendulum/pendulum_replay.npz", environment="Pendulum-v1"),
     "cheetah": Task(
         path="neorl/safety_halfcheetah_train.npz", environment="benchmarks/SafetyHalfCheetah-v0",
-        episodes=20, published={"bc": (1674.5, 10.5, "NeoRL-2")},
+        episodes=20,
+        published={"bc": (1674.5, 10.5, "NeoRL-2"), "cql": (1702.9, 17.1, "NeoRL-2"),
+                   "td3_bc": (1630.4, 10.9, "NeoRL-2")},
     ),
     "door": Task(
         path="adroit/door_human.npz", environment="AdroitHandDoor-v1", episodes=50,

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from suture.data.returns import effective_horizon
 from suture.evaluation.claims import MOVING, Claim, is_moving, moved
-from suture.report.figures import Panel, curves, stacked
+from suture.report.figures import Panel, stacked
 from suture.spaces import Array
 
 FITTED = (
@@ -200,19 +200,3 @@ def _rows(claims: Sequence[Claim], what: str) -> list[dict[str, Any]]:
                 "dot": what == "truth" and here[0].truth_is == "fitted",
             })  # fmt: skip
     return rows
-
-
-def draw_lines(
-    rows: list[dict[str, Any]],
-    *,
-    title: str,
-    subtitle: str,
-    x: str = "updates",
-    y: str = "discounted value",
-    label: str = "method",
-) -> str:
-    """Claims (solid) and truths (dashed), measured or computed, over one kind of axis, as SVG text.
-
-    rows: as `figures.curves` takes them, with `what`: "claim" or "truth".
-    """
-    return curves(rows, title=title, subtitle=subtitle, x=x, y=y, label=label, dashes="what")

@@ -79,28 +79,23 @@ def measures(panels: "Sequence[Panel]", *, title: str, subtitle: str, label: str
     return svg(whole.properties(padding=_room(names)), sized=False)
 
 
-def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str, dashes: str = "") -> str:
+def curves(rows: Rows, *, title: str, subtitle: str, x: str, y: str, label: str) -> str:
     """Lines over x, with a band where `low` and `high` are given; points with bars where all have one x.
 
     rows: objects with `name`, `x`, `mean`, and where known `low`, `high`.
-    dashes: a further key of the rows whose values are told apart by dashes; its first value is solid.
     """
     alt = _altair()
     names = list(dict.fromkeys(row["name"] for row in rows))
     base = alt.Chart(alt.Data(values=list(rows))).encode(
         x=alt.X("x:Q", title=x, axis=alt.Axis(tickCount=5)), color=_colour(alt, names, title=label)
     )
-    alone, extra = len({row["x"] for row in rows}) == 1, dict[str, Any]()
-    if dashes:
-        kinds = list(dict.fromkeys(row[dashes] for row in rows))
-        extra["strokeDash"] = alt.StrokeDash(f"{dashes}:N", title=None, sort=kinds)
+    alone = len({row["x"] for row in rows}) == 1
     line = base.mark_line(strokeWidth=2, point=alone).encode(
-        y=alt.Y("mean:Q", title=y, scale=alt.Scale(zero=False), axis=alt.Axis(titlePadding=14)), **extra
+        y=alt.Y("mean:Q", title=y, scale=alt.Scale(zero=False), axis=alt.Axis(titlePadding=14))
     )
     if any("low" in row for row in rows):
-        detail = {"detail": alt.Detail(f"{dashes}:N")} if dashes else {}
         band = base.mark_rule() if alone else base.mark_area(opacity=BAND)
-        line = band.encode(y=alt.Y("low:Q"), y2="high:Q", **detail) + line
+        line = band.encode(y=alt.Y("low:Q"), y2="high:Q") + line
     return svg(_titled(alt, line, title, subtitle).properties(height=HEIGHT))
 
 

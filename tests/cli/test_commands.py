@@ -27,7 +27,7 @@ INSPECT = {
 }  # fmt: skip
 EVALUATE = {
     "environment", "seed", "members", "episodes", "mean", "standard_error", "interval", "settings",
-    "per_member",
+    "per_member", "starts",
 }  # fmt: skip
 
 
@@ -167,6 +167,7 @@ def test_train_resume_and_evaluate(command: Command, log: Path, tmp_path: Path, 
     assert code == 0
     result = json.loads(printed)
     assert result.keys() == EVALUATE
+    assert len(result["starts"]) == 4
     low, high = result["interval"]
     assert low < result["mean"] < high, "one seed: over its episodes"
     assert result["standard_error"] > 0

@@ -48,6 +48,8 @@ def test_json_keeps_where_episodes_began_but_no_pictures() -> None:
     assert began["starts"] == [[3.0, 1.0], [4.0, 2.0]], "leaf after leaf, in the order of paths"
     seen = numbers | {"camera": np.zeros((2, 8, 8, 3), np.uint8)}
     assert dataclasses.replace(evaluation([[1.0, 2.0]]), starts=seen).to_json()["starts"] is None
+    unknown = np.array([[np.nan], [1.0]])
+    assert dataclasses.replace(evaluation([[1.0, 2.0]]), starts=unknown).to_json()["starts"] is None
 
 
 @pytest.mark.parametrize(

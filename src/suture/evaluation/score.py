@@ -158,12 +158,13 @@ class Evaluation:
 def flat(observations: Tree | None) -> Array | None:
     """Observations as rows of numbers, (n, d), leaf after leaf in the order of their paths.
 
-    None for pictures, and beyond MOST_NUMBERS numbers a row.
+    None for pictures, beyond MOST_NUMBERS numbers a row, and where one is not finite.
     """
     leaves = [] if observations is None else list(arrays_of(observations).values())
     if not leaves or sum(int(np.prod(leaf.shape[1:])) for leaf in leaves) > MOST_NUMBERS:
         return None
-    return np.concatenate([np.asarray(leaf, np.float64).reshape(len(leaf), -1) for leaf in leaves], axis=1)
+    rows = np.concatenate([np.asarray(leaf, np.float64).reshape(len(leaf), -1) for leaf in leaves], axis=1)
+    return rows if np.isfinite(rows).all() else None
 
 
 def grouped(members: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[int]]]:

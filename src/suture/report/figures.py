@@ -202,8 +202,9 @@ def heat(panels: Sequence[Panel], *, title: str, subtitle: str, y: str, value: s
     colour = alt.Color("value:Q", title=value, scale=scale, legend=legend)
     charts = list[Any]()
     for panel in panels:
+        axis = alt.Axis(tickCount=5, labelFlush=False)
         base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
-            x=alt.X("x:Q", title=panel.title, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=5)),
+            x=alt.X("x:Q", title=panel.title, scale=alt.Scale(nice=False), axis=axis),
             y=alt.Y("name:N", sort=names, title=y, axis=_named(alt)),
         )
         cells = base.mark_rect().encode(x2="x2:Q", color=colour)

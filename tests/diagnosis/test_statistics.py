@@ -16,6 +16,8 @@ def test_a_coin_of_returns_has_known_spread() -> None:
     assert returns.positive_variance(coin) == pytest.approx(0.3 * 0.7**2)
     assert returns.decile_lift(coin) == pytest.approx(0.7)
     assert returns.spread(coin) == pytest.approx(np.sqrt(0.21))
+    assert returns.relative_improvement(coin) == pytest.approx(0.7 / 0.3)
+    assert returns.relative_improvement(-coin) == pytest.approx(1), "the best is 0, the mean -0.3"
 
 
 def test_equal_returns_have_no_spread_and_mean_zero_has_no_variation() -> None:
@@ -23,6 +25,8 @@ def test_equal_returns_have_no_spread_and_mean_zero_has_no_variation() -> None:
     assert [returns.variation(same), returns.positive_variance(same), returns.spread(same)] == [0, 0, 0]
     assert returns.decile_lift(same) == 0
     assert returns.variation(np.array([-1.0, 1.0])) == float("inf")
+    assert returns.relative_improvement(np.array([-1.0, 1.0])) == float("inf")
+    assert returns.relative_improvement(same) == 0
 
 
 @given(amounts, st.integers(1, 50), st.integers(-500, 500))

@@ -42,6 +42,17 @@ def decile_lift(returns: Array) -> float:
     return float(best.mean() - returns.mean()) / spread
 
 
+def relative_improvement(returns: Array) -> float:
+    """ERI: (best - mean) / |mean|, how far the best episode stands above the mean; inf at mean 0.
+
+    Source: the estimated relative return improvement of arXiv:2111.13461, by its definition in words.
+    """
+    above, mean = float(returns.max() - returns.mean()), abs(float(returns.mean()))
+    if not above:
+        return 0.0
+    return above / mean if mean else float("inf")
+
+
 def spread(returns: Array) -> float:
     """Standard deviation over (max - min), in [0, 1/2]. Invariant to scale and shift of the returns."""
     width = float(np.ptp(returns))

@@ -21,7 +21,10 @@ LIMIT, FEW_EPISODES, DIMENSIONS = 60_000, 20, 32
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Returns:
-    """Of undiscounted returns; see `diagnosis.returns`.   variation: None where the mean is 0."""
+    """Of undiscounted returns; see `diagnosis.returns`.
+
+    variation, relative_improvement: None where the mean is 0.
+    """
 
     mean: float
     worst: float
@@ -29,6 +32,7 @@ class Returns:
     variation: float | None
     positive_variance: float
     decile_lift: float
+    relative_improvement: float | None
     spread: float
     reward_sparsity: float
 
@@ -199,10 +203,11 @@ def _returns(data: Dataset) -> Returns | None:
     earned, reward = data.returns, data.reward
     if earned is None or reward is None:
         return None
-    variation = returns.variation(earned)
+    variation, improvement = returns.variation(earned), returns.relative_improvement(earned)
     return Returns(
         mean=float(earned.mean()), worst=float(earned.min()), best=float(earned.max()),
         variation=variation if np.isfinite(variation) else None,
+        relative_improvement=improvement if np.isfinite(improvement) else None,
         positive_variance=returns.positive_variance(earned), decile_lift=returns.decile_lift(earned),
         spread=returns.spread(earned), reward_sparsity=returns.reward_sparsity(np.asarray(reward)),
     )  # fmt: skip

@@ -17,6 +17,7 @@ MEANINGS = (
     ("returns", "variation", "return variation (CV)", "deviation over the mean"),
     ("returns", "positive_variance", "RPSV", "above 0.05: good episodes to pick out"),
     ("returns", "decile_lift", "top-decile lift", "what imitating the best tenth gains"),
+    ("returns", "relative_improvement", "ERI", "best episode above the mean, over the mean"),
     ("returns", "reward_sparsity", "reward sparsity", "share of the commonest reward"),
     ("behaviour", "entropy", "behaviour entropy", "0 decided, 1 uniform, in one state"),
     ("behaviour", "radius", "action radius", "spread in one state over that of all"),

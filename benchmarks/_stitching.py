@@ -27,6 +27,7 @@ from suture.data.dataset import Dataset
 from suture.envs.composite.certificate import SKILLS
 from suture.envs.composite.certify import Certificate, certify
 from suture.envs.composite.collect import LIMITS, Recipe, collect
+from suture.envs.composite.env import Observation
 from suture.training.outcome import Outcome
 from suture.training.run import Run
 
@@ -60,6 +61,8 @@ AWR = suture.AWR(
     max_weight=LARGEST_WEIGHT, head="mixture", value_learning_rate=RATE, critic_learning_rate=RATE,
     actor_learning_rate=RATE, hidden=HIDDEN,
 )  # fmt: skip
+CROP, SMALL_BATCH = 4, 128
+"""Of training from pictures: pixels by which they are moved at random, and how many make a batch."""
 Part = Callable[[Dataset], Dataset]
 
 
@@ -206,15 +209,27 @@ class Trained(Options):
     """Of training, in one program."""
     seed: int = 0
     """Of the log."""
+    observation: Observation = "state"
+    """What policies see: the state, or a picture of 64x64 and the hand's own five numbers."""
     train: Annotated[Literal["missing", "none"], tyro.conf.arg(metavar="WHICH")] = "missing"
     """Train what is not kept, or nothing: kept results alone, for which no log is made."""
     again: bool = False
     """Train even where a result is kept: after a change of the code."""
 
+    @property
+    def crop(self) -> int:
+        """Pixels of random crops."""
+        return CROP if self.observation == "image" else 0
+
+    def fitted(self, algorithm: Algorithm[Any]) -> Algorithm[Any]:
+        """An algorithm with smaller batches where it sees pictures."""
+        return _changed(algorithm, batch_size=SMALL_BATCH) if self.observation == "image" else algorithm
+
 
 def log_of(settings: Trained, console: Console) -> Dataset:
     """The log, whose certificates are printed."""
-    data = build(collect(Recipe(episodes=settings.episodes, seed=settings.seed))).admit()
+    recipe = Recipe(episodes=settings.episodes, seed=settings.seed, observation=settings.observation)
+    data = build(collect(recipe)).admit()
     proof = certify(data)
     console.print(f"{len(data):,} transitions in {data.episodes:,} episodes.")
     console.print(json.dumps(proof.to_json()))
@@ -237,9 +252,10 @@ def certified(name: str, method: Method, data: Dataset) -> Certificate:
 def identity(method: Method, settings: Trained, data: Dataset | None) -> dict[str, Any]:
     """What a method's run depends on.   data: the log; None: what it would be is taken on trust."""
     return {
-        "algorithm": method.algorithm.name, "fields": config.to_json(method.algorithm),
+        "algorithm": method.algorithm.name, "fields": config.to_json(settings.fitted(method.algorithm)),
         "part": method.part.__name__, "reward_scale": REWARD_SCALE, "log_episodes": settings.episodes,
         "log_seed": settings.seed, "steps": settings.steps, "seeds": settings.seeds,
+        **({} if settings.crop == 0 else {"observation": settings.observation, "random_crop": settings.crop}),
         **({} if data is None else {"fingerprint": data.fingerprint}),
     }  # fmt: skip
 
@@ -247,14 +263,16 @@ def identity(method: Method, settings: Trained, data: Dataset | None) -> dict[st
 def file_of(benchmark: str, name: str, settings: Trained) -> Path:
     """Where a benchmark keeps a method's result."""
     size = f"{settings.steps}-steps-{settings.seeds}-seeds-{settings.episodes}-episodes"
+    name = name if settings.observation == "state" else f"{name}-{settings.observation}"
     return RESULTS / benchmark / f"{name}-{size}.json"
 
 
 def trained(method: Method, data: Dataset, settings: Trained, out: Path, **options: Any) -> Run:
     """A finished run.   Ends the program where a signal stopped it, so that nothing is kept of it."""
     run = suture.train(
-        method.algorithm, method.part(data), out=out, seeds=settings.seeds, steps=settings.steps,
-        reward_scale=REWARD_SCALE, on_divergence="continue", **options,
+        settings.fitted(method.algorithm), method.part(data), out=out, seeds=settings.seeds,
+        steps=settings.steps, reward_scale=REWARD_SCALE, on_divergence="continue",
+        random_crop=settings.crop, **options,
     )  # fmt: skip
     if run.outcome is Outcome.PREEMPTED:
         raise SystemExit("Stopped on the way: this run is not kept. Start again to go on with it.")

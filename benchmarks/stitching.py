@@ -5,6 +5,8 @@
     python benchmarks/stitching.py --json benchmarks/results/stitching-full.json
                                                               all that is missing, unattended; many hours
     python benchmarks/stitching.py --methods iql cql          some of METHODS (_stitching.py)
+    python benchmarks/stitching.py --observation image --methods cql --seeds 1 --episodes 4000 --curve 10
+                                                              from pictures, with success along training
 
 A log is made as `suture make composite` makes it, its certificates are printed, and every method is trained
 on it, or on a part. `path` is the share of the starts from which the transitions of its part lead to the
@@ -37,19 +39,23 @@ from rich.table import Table
 import suture
 from suture.algorithms.critic_based import CriticBased
 from suture.data.dataset import Dataset
-from suture.envs.composite.env import COMPOSITE
+from suture.data.history import History
+from suture.envs.composite.env import COMPOSITE, COMPOSITE_IMAGE, Observation
 from suture.errors import SutureError
 from suture.evaluation.overestimation import asked
-from suture.evaluation.rollout import rollout
 from suture.evaluation.score import Evaluation
 from suture.evaluation.statistics import interval, mean
+from suture.spaces import Box
 from suture.storage import atomic
 from suture.training.run import Run
+
+ENVIRONMENTS = {"state": COMPOSITE, "image": COMPOSITE_IMAGE}
+CURVE = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Trained):
-    """Stitching of the five-step task, from state."""
+    """Stitching of the five-step task."""
 
     methods: tuple[str, ...] = tuple(METHODS)
     """Which of METHODS."""
@@ -57,15 +63,19 @@ class Settings(Trained):
     """Updates of each run."""
     played: int = 500
     """Episodes that each seed's policy plays."""
+    curve: int = 0
+    """Points of a curve of success along training, each of CURVE episodes with sampled actions."""
 
 
-def play(run: Run, episodes: int, *, sample: bool) -> Evaluation:
+def play(run: Run, episodes: int, *, sample: bool, seed: int = 1) -> Evaluation:
     """All members from the start of the task, on the same held-out layouts."""
-    policies, calls = run.policies, iter(range(1 << 31))
-    return rollout(
-        lambda seen: policies.act(seen, sample=sample, seed=next(calls)), COMPOSITE, episodes=episodes,
-        seed=1, members=len(run), expected=(policies.observation_space, policies.action_space),
-    )  # fmt: skip
+    environment = ENVIRONMENTS[seen_by(run)]
+    return suture.evaluate(run, environment, episodes=episodes, seed=seed, sample=sample)
+
+
+def seen_by(run: Run) -> Observation:
+    """What the run's policies see."""
+    return "state" if isinstance(run.recipe.observation, Box) else "image"
 
 
 def row_of(name: str, run: Run, played: Evaluation, *, sample: bool) -> dict[str, Any]:
@@ -75,11 +85,12 @@ def row_of(name: str, run: Run, played: Evaluation, *, sample: bool) -> dict[str
     ever = ended if played.successes is None else played.successes
     claim = truth = None
     if isinstance(algorithm, CriticBased) and played.starts is not None:
-        claim = asked(run, played.starts)[1].mean(1).tolist()
+        seen = History(run.recipe.settings.frame_stack).after(played.starts, np.ones(ended.shape[1], bool))
+        claim = asked(run, seen)[1].mean(1).tolist()
         truth = REWARD_SCALE * (ended * algorithm.discount ** (played.lengths - 1)).mean(1)
     low, high = interval(mean, ended)
     return {
-        "method": f"{name}, {'sampled' if sample else 'mean'} actions", "observation": "state",
+        "method": f"{name}, {'sampled' if sample else 'mean'} actions", "observation": seen_by(run),
         "seeds": len(run), "episodes": ended.shape[1], "success_end": float(ended.mean()),
         "success_ever": float(np.mean(ever)), "low": low, "high": high,
         "per_seed": ended.mean(1).tolist(), "claim": claim,
@@ -87,23 +98,34 @@ def row_of(name: str, run: Run, played: Evaluation, *, sample: bool) -> dict[str
     }  # fmt: skip
 
 
+def curve_of(run: Run) -> list[list[float]]:
+    """Success at each kept checkpoint: updates, and the share of CURVE episodes, which no row counts."""
+    return [
+        [step, float((play(run.at(step), CURVE, sample=True, seed=2).returns > 0).mean())]
+        for step in run.steps
+    ]
+
+
 def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool) -> list[dict[str, Any]]:
     """A method's rows: kept ones, or of a run that is made now; none where there is neither."""
     method = METHODS[name]
     asked_for = identity(method, settings, data) | {"played": settings.played}
+    points = {"checkpoint_every": settings.steps // settings.curve} if settings.curve else {}
 
     def make() -> dict[str, Any]:
         assert data is not None
         proof = certified(name, method, data)
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            run = trained(method, data, settings, Path(folder) / "run")
+            run = trained(method, data, settings, Path(folder) / "run", keep=settings.curve or 3, **points)
             seconds = round(time.perf_counter() - began)
             rows = [
                 row_of(name, run, play(run, settings.played, sample=sample), sample=sample)
                 | {"seconds": seconds, "path": proof.stitched.share}
                 for sample in method.draws
             ]
+            if settings.curve:
+                rows[0]["curve"] = curve_of(run)
         return {"version": suture.__version__, "rows": rows, "certificate": proof.to_json()}
 
     if not keep:

@@ -2,7 +2,7 @@
 
 A ball stands before a locked door; it has to be carried away, the key fetched, the door opened, the key laid
 down, and the box behind the door picked up. The policy sees 31 numbers of the whole grid, as from where the
-agent stands and looks. Needs `pip install minigrid` (version 3).
+agent stands and looks. Needs `pip install -e .[minigrid]` (version 3).
 
 A fragment begins where one of the four stages does: a script has led there that is not recorded. Then one
 takes errands in random order, whatever the stage: fetch the ball, the key or the box, try the door (which

@@ -13,7 +13,7 @@ tasks: the same log as the task of reaching one goal, for each of the five. Few 
 these are drawn for a tenth of each batch (`balance`). No table is published for these.
 keydoor: BlockedUnlockPickup, where a ball is in the way of a door whose key lies elsewhere, and a box behind
 it is to be fetched; the log shows steps of this chain one at a time (benchmarks/_keydoor.py). Needs
-`pip install minigrid`; without it this part is left out.
+`pip install -e .[minigrid]`; without it this part is left out.
 
 Success is reaching the goal within the environment's own limit (1,000 steps; 64 in MiniGrid). Intervals are
 95 % bootstraps over seeds and episodes. Last checkpoint, no choice by online return. Results are kept in

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("minigrid", reason="needs pip install minigrid")
+pytest.importorskip("minigrid", reason="needs pip install -e .[minigrid]")
 
 import _keydoor
 

@@ -1,11 +1,14 @@
 """Success against overlap: the exact sums against closed forms, and what is counted against what is exact."""
 
+import importlib
+
 import numpy as np
 import overlap
 import pytest
 from scipy import stats
 
 from suture.envs.composite.certificate import STEPS
+from suture.envs.composite.collect import Recipe, collect
 from suture.envs.composite.twin import Twin
 
 TWIN = Twin(contexts=4, length=3)
@@ -34,3 +37,17 @@ def test_planning_from_a_log_reaches_what_its_support_allows() -> None:
     assert 0.5 < row["planning"] < 0.52, "and a little chance where nothing is shown"
     assert row["cloning"] < 0.2
     assert row["values"][0] < row["values"][1] < row["values"][2]
+
+
+def test_the_places_where_sets_meet_are_those_where_b_is_recorded() -> None:
+    """Against what a log shows: B's drawers stand where `met` says, and reach its end."""
+    pytest.importorskip("mujoco", reason="mujoco is an extra")
+    overlap_physical = importlib.import_module("overlap_physical")
+    log = collect(Recipe(episodes=200, seed=1, overlap=0.5, sets=("A", "B")), workers=1)
+    assert isinstance(log.observation, np.ndarray)
+    starts, own = log.observation, log.columns["set"] == "B"
+    assert overlap_physical.met(starts[own], 0.5).all()
+    assert 0.3 < overlap_physical.met(starts[~own], 0.5).mean() < 0.7
+    assert not overlap_physical.met(starts[own], 0.25).all()
+    assert not overlap_physical.met(starts, 0.0).any()
+    assert overlap_physical.met(starts, 1.0).all()

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suture.data.returns import returns_to_go
 from suture.envs.composite.certificate import STEPS, Stitched, never_shown, stitched
 from suture.envs.composite.twin import SETS, Twin, front
-from suture.envs.finite import optimal
+from suture.envs.finite import TabularMDP, optimal
 from suture.errors import ConfigError
 
 TWIN = Twin(contexts=4, length=3)
@@ -152,6 +153,43 @@ def test_value_is_carried_back_where_the_sets_overlap_and_nowhere_else(overlap: 
     np.testing.assert_allclose(values[:2, :overlap], whole[:2, :overlap], atol=1e-9)
     np.testing.assert_array_equal(values[1, overlap:], 0.0)
     np.testing.assert_array_equal(values[0, overlap:], 0.0)
+
+
+def planned(twin: Twin, here: np.ndarray, action: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """The best values (S,) of the problem that transitions show, by counting; 0 where nothing is shown."""
+    counts = np.zeros((twin.states, len(STEPS), twin.states + 1))
+    np.add.at(counts, (here, action, there), 1)
+    seen = counts.sum(2, keepdims=True)
+    shares = counts / np.maximum(seen, 1)
+    return optimal(TabularMDP(shares[..., :-1], shares[..., -1], twin.discount, np.eye(twin.states)[0]))[
+        0
+    ].max(1)
+
+
+def test_a_shuffled_joint_leaves_nothing_upstream_and_all_downstream() -> None:
+    """What follows the end of step 2 becomes another start of step 2; every other row stays."""
+    log = columns(TWIN, episodes=800)
+    here, action, there = log["here"], log["action"], log["there"]
+    joint = (log["before"] == SETS["B"]) & (log["after"] == SETS["B"] + 1)
+    context = np.random.default_rng(0).integers(TWIN.contexts, size=int(joint.sum()))
+    broken = there.copy()
+    broken[joint] = TWIN.state(context, SETS["B"])
+    whole, value = planned(TWIN, here, action, there), planned(TWIN, here, action, broken)
+    upstream = TWIN.stage(np.arange(TWIN.states)) <= SETS["B"]
+    assert (whole > 0.1).all(), "all of it leads to the reward when it is joined"
+    np.testing.assert_array_equal(value[upstream], 0.0)
+    np.testing.assert_allclose(value[~upstream], whole[~upstream], rtol=1e-12)
+
+
+def test_returns_as_they_were_recorded_are_nothing_upstream() -> None:
+    """Monte-Carlo targets see what an episode itself reached: the task's own episodes, and no other."""
+    log = columns(TWIN, episodes=800)
+    first = np.r_[np.flatnonzero(np.diff(log["episode"], prepend=-1)), len(log["here"])]
+    returns = returns_to_go(log["reward"], first, TWIN.discount)
+    task = np.repeat(log["before"][first[:-1]] == SETS["task"], np.diff(first))
+    np.testing.assert_array_equal(returns[~task], 0.0)
+    assert (returns[task].reshape(-1) > 0).mean() > 0.5
+    assert set(log["before"][task].tolist()) == {3, 4}
 
 
 def test_the_front_of_value_passes_the_stages_from_the_last_to_the_first() -> None:

@@ -36,6 +36,7 @@ from suture.nets.mlp import Linear, noise
 from suture.nets.optimiser import adam
 from suture.spaces import Box, Space
 from suture.testing.contract import example_batch
+from suture.training import device
 from suture.training.program import Members, Program, sample_rows
 
 SHAPES = ((256, 256, 256), (1024, 1024, 1024))
@@ -297,6 +298,7 @@ def main(settings: Settings) -> None:
             settings, methods=settings.methods[:1], batch=64, rows=1_024, rounds=1, seconds=0.3
         )
     jax.config.update("jax_enable_compilation_cache", False)
+    device.reuse_memory(Box(PICTURE, "uint8"))
     rows = list[Row]()
     for name in settings.methods:
         rows.append(contest(name, settings))

@@ -1,6 +1,8 @@
 """How much memory a run may fill: what the kernel can give, not what happens to lie idle (S13, S14)."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,29 @@ def test_the_machine_at_hand_has_some() -> None:
     """Half of it is for data, and it is never more than there is."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 0 < device.memory_for_data() <= total // 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an option of glibc")
+@pytest.mark.parametrize(("shape", "kept"), [((64, 64, 3), True), ((16,), False)])
+def test_what_is_freed_is_kept_where_there_are_pictures_and_given_back_when_asked(
+    shape: tuple[int, ...], kept: bool
+) -> None:
+    """A block of 256 MB, in a process of its own: what stays of it when it is freed, in MB."""
+    program = f"""
+import numpy as np
+from suture.spaces import Box
+from suture.training import device
+def used():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+device.reuse_memory(Box({shape}, "uint8"))
+before = used()
+block = np.ones(2**28, np.uint8)
+del block
+after = used()
+device.available_memory()
+print(after - before, used() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    after, at_last = (float(number) for number in done.stdout.split())
+    assert (after > 200) == kept
+    assert at_last < 50

@@ -68,6 +68,7 @@ def finetune(
         `Settings`: checkpoint_every, log_every, keep, memory_limit, on_divergence, tensorboard.
     """
     run, watch = run if isinstance(run, Run) else open_run(run), watch or Watch()
+    device.prepare(run.recipe.observation)
     found = preset_for(run.algorithm.name, preset)
     online, changes = _told_apart(online or Online(**found.online), changes)
     chosen = _member(run, member)
@@ -75,7 +76,6 @@ def finetune(
     _require_kind(run, algorithm)
     path = Path(out) if out is not None else default_folder(f"{algorithm.name}-online", resume=resume)
     begun = require_folder(path, algorithm.name, resume=resume)
-    device.use_compilation_cache()
     log = data if data is not None else run.load()
     part = _training_part(run, log)
     algorithm.require(part.dataset)

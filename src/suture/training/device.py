@@ -1,10 +1,12 @@
 """The machine that a run is on: compilation cache, memory and versions."""
 
+import ctypes
 import importlib.metadata
 import os
 import platform
 import re
 import resource
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +15,23 @@ from typing import Any
 import jax
 
 from suture.errors import OutOfBudget
+from suture.spaces import Space
+from suture.training.crop import smallest_side
 
 GROUP_FILES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     2: ("memory.max", "memory.current", "inactive_file"),
 }
 """Version of control groups -> files of the limit and the usage, and what memory.stat calls droppable."""
+KEEP = {"M_MMAP_THRESHOLD": (-3, 1 << 30), "M_TRIM_THRESHOLD": (-1, (1 << 31) - 1), "M_ARENA_MAX": (-8, 1)}
+"""Options of glibc's mallopt, with their numbers there, under which freed memory stays in the process."""
 PACKAGES = ("suture", "jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
+
+
+def prepare(observation: Space) -> None:
+    """What training on such observations asks of the process, before JAX has started."""
+    use_compilation_cache()
+    reuse_memory(observation)
 
 
 def use_compilation_cache() -> None:
@@ -28,6 +40,26 @@ def use_compilation_cache() -> None:
         base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(Path(base) / "suture" / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def reuse_memory(observation: Space) -> None:
+    """Have the C library keep what is freed, in one heap, where observations hold pictures.
+
+    Their programs are called for each update alone (`Program.stepwise`), and every call asks
+    anew for tens of megabytes. glibc takes such blocks from the kernel and gives them back, and each update
+    pays for the faults of all their pages: a fifth to a third of it (benchmarks/RESULTS.md). One heap takes
+    effect before JAX has started threads. `available_memory` gives back what is kept. Without glibc nothing
+    happens.
+    """
+    if smallest_side(observation) is None:
+        return
+    for option, value in KEEP.values():
+        _of_glibc("mallopt", option, value)
+
+
+def _of_glibc(name: str, *values: int) -> None:
+    if sys.platform == "linux":
+        getattr(ctypes.CDLL(None), name, lambda *_: 0)(*values)
 
 
 def describe() -> dict[str, Any]:
@@ -70,6 +102,7 @@ def available_memory(root: Path = Path("/")) -> int:
     memory, or all, as the system tells.
     root: where /proc and /sys lie.
     """
+    _of_glibc("malloc_trim", 0)
     said = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
     known = [*_left_by_groups(root), *_left_by_limit(root), *((int(said[1]) << 10,) if said else ())]
     return min(known) if known else _pages() * os.sysconf("SC_PAGE_SIZE")

@@ -83,7 +83,7 @@ def train(
     path = Path(out) if out is not None else default_folder(sweep.algorithm.name, resume=resume)
     if not require_folder(path, sweep.algorithm.name, resume=resume):
         require_learning(sweep.algorithm, settings.steps, adopted=behaviour is not None, say=watch.say)
-    device.use_compilation_cache()
+    device.prepare(data.observation_space)
     parts = split(data.admit(), fraction=settings.validation, seed=sweep.seed, by=settings.split_by)
     if settings.validation and not parts.validation.episodes:
         watch.say(nothing_held_out(data, settings.validation))

@@ -33,6 +33,7 @@ from suture.spaces import Box
 from suture.training.program import Members, Program
 
 ENVIRONMENT, TORQUE, LENGTH = "Pendulum-v1", 2.0, 200
+HIDDEN = (64, 64)
 SCALE = np.array([1.0, 1.0, 8.0], np.float32)
 COLUMNS = (
     Column("observation", (3,), 0), Column("action", (1,), 3), Column("reward", (), 4),
@@ -121,7 +122,7 @@ def record(act: Any, seed: int) -> np.ndarray[Any, Any]:
 
 def online(settings: Settings, seed: int) -> tuple[list[float], np.ndarray[Any, Any]]:
     """With interaction: returns after each evaluation, and a log of the half-trained policy with noise."""
-    learner = Learner(SAC(), seed, settings.episodes * LENGTH)
+    learner = Learner(SAC(hidden=HIDDEN), seed, settings.episodes * LENGTH)
     experience, worths = np.zeros((0, 9), np.float32), [learner.worth(settings.played)]
     log = experience
     for episode in range(settings.episodes):
@@ -166,7 +167,7 @@ def main(settings: Settings) -> list[dict[str, Any]]:
         )
         found.setdefault("sac, interacting", []).append(worths)
         for name, log in (("random log", random), ("log of a half-trained policy", narrow)):
-            for algorithm in (SAC(), CQL(hidden=(256, 256), sampled_gradient=True)):
+            for algorithm in (SAC(hidden=HIDDEN), CQL(hidden=HIDDEN, sampled_gradient=True)):
                 label = f"{algorithm.name}, {name}"
                 found.setdefault(label, []).append(offline(algorithm, log, settings, seed))
     rows = [

@@ -6,7 +6,7 @@
     python benchmarks/scores.py --tasks dmsd door --methods bc cql --json scores.json
 
 Last checkpoint, no choice by online return. Uncertainty is the standard error over training seeds (over
-episodes where there is one seed). Results are kept in results/ and made once: a kept one is used where data,
+episodes where there is one seed: all but SEVERAL). Results are kept in results/ and made once: a kept one is used where data,
 settings and steps are the same. Data: SUTURE_DATA, or ../shared/data; tasks without their data are skipped.
 """
 
@@ -56,6 +56,8 @@ CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
 """Task and method -> settings that were chosen for it once, by what one seed earned when it was played."""
 MAIN = ("bc", "iql", "td3_bc", "rebrac", "cql", "awac", "bear", "brac")
 """On every task of COMPARED; the rest of the family on the first of them; BC and IQL on all tasks."""
+SEVERAL = (*MAIN, "edac")
+"""Trained with several seeds; of the others there is one."""
 COMPARED = ("dmsd", "swingup-expert-replay", "pendulum", "cheetah")
 
 
@@ -115,7 +117,7 @@ class Scores(Options):
     steps: int = 30_000
     """Updates of each run."""
     seeds: int = 3
-    """Training seeds, trained in one program."""
+    """Training seeds of SEVERAL, trained in one program; one of the others."""
     train: Annotated[Literal["ours", "both", "none"], tyro.conf.arg(metavar="WHICH")] = "ours"
     """Train what is not kept: ours (minutes each), d3rlpy's too, or nothing: kept results alone."""
     again: bool = False
@@ -173,16 +175,17 @@ def ours(name: str, method: str, data: Dataset, options: Scores) -> Side | None:
     """All seeds trained in one program and played in one batch; None where neither kept nor wanted."""
     task = TASKS[name]
     algorithm = dataclasses.replace(METHODS[method], **CHOSEN.get((name, method), {}))
+    seeds = options.seeds if method in SEVERAL else 1
     asked = {
         "algorithm": algorithm.name, "fields": dataclasses.asdict(algorithm), "steps": options.steps,
-        "seeds": options.seeds, "environment": task.environment, "episodes": task.episodes,
+        "seeds": seeds, "environment": task.environment, "episodes": task.episodes,
         "fingerprint": data.fingerprint,
     }  # fmt: skip
 
     def make() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             out, began = Path(folder) / "run", time.perf_counter()
-            run = suture.train(algorithm, data, steps=options.steps, seeds=options.seeds, out=out)
+            run = suture.train(algorithm, data, steps=options.steps, seeds=seeds, out=out)
             if run.outcome is Outcome.PREEMPTED:
                 raise SutureError(f"{name} {method} was stopped on its way: such a score is not kept.")
             seconds = round(time.perf_counter() - began)

@@ -6,8 +6,9 @@
     python benchmarks/scores.py --tasks dmsd door --methods bc cql --json scores.json
 
 Last checkpoint, no choice by online return. Uncertainty is the standard error over training seeds (over
-episodes where there is one seed: all but SEVERAL). Results are kept in results/ and made once: a kept one is used where data,
-settings and steps are the same. Data: SUTURE_DATA, or ../shared/data; tasks without their data are skipped.
+episodes where there is one seed: all but SEVERAL). Results are kept in results/ and made once: a kept one is
+used where data, settings and steps are the same. Data: SUTURE_DATA, or ../shared/data; tasks without their
+data are skipped.
 """
 
 import dataclasses

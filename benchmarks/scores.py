@@ -51,6 +51,7 @@ METHODS: dict[str, Algorithm[Any]] = {
 }
 """One line each; dqn is for choices, which these tasks have not."""
 CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
+    ("dmsd", "rebrac"): {"actor_penalty": 0.001, "critic_penalty": 0.001},
     ("cheetah", "td3_bc"): {"alpha": 0.1},
     ("cheetah", "rebrac"): {"actor_penalty": 1.0, "critic_penalty": 0.1},
 }

@@ -68,7 +68,10 @@ CQL = suture.CQL(
 )  # fmt: skip
 REBRAC = suture.ReBRAC(**VALUES, actor_learning_rate=RATE, actor_penalty=0.1, critic_penalty=0.0)
 BC = suture.BC(hidden=(128, 128), learning_rate=RATE)
-CHAIN: dict[str, Any] = VALUES | {"discount": 0.97, "n_step": 1, "target_rate": 0.02}
+CHAIN_WIDTH = (256, 256)
+CHAIN: dict[str, Any] = VALUES | {
+    "discount": 0.97, "n_step": 1, "target_rate": 0.02, "hidden": CHAIN_WIDTH,
+}  # fmt: skip
 """Targets of one step: errands turn about at once, and targets of several blame it on the actions before."""
 REWARD: dict[str, Any] = {"reward_scale": 100.0}
 TOLD: dict[str, Any] = {
@@ -107,16 +110,16 @@ METHODS: dict[Part, dict[str, Method]] = {
         "rebrac": Method(REBRAC, RARE),
     },
     "keydoor": {
-        "bc": Method(BC, {}, sample=True),
+        "bc": Method(suture.BC(hidden=CHAIN_WIDTH, learning_rate=RATE), {}, sample=True),
         "iql": Method(
             suture.IQL(
                 **CHAIN, value_learning_rate=RATE, actor_learning_rate=RATE, actor_schedule="constant",
-                expectile=0.9, extraction="greedy",
+                expectile=0.9, inverse_temperature=10.0, max_weight=100.0,
             ),
-            REWARD,
+            REWARD, sample=True,
         ),
         "cql": Method(suture.CQL(**CHAIN, conservative_weight=1.0, success_value=100.0), REWARD),
-        "bcq": Method(suture.BCQ(**CHAIN, threshold=0.1, batch_size=256), REWARD),
+        "bcq": Method(suture.BCQ(**CHAIN, threshold=0.3, batch_size=256), REWARD),
     },
 }  # fmt: skip
 

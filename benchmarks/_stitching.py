@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import tyro
@@ -209,12 +209,12 @@ class Trained(Options):
     """Of training, in one program."""
     seed: int = 0
     """Of the log."""
-    observation: Observation = "state"
-    """What policies see: the state, or a picture of 64x64 and the hand's own five numbers."""
     train: Annotated[Literal["missing", "none"], tyro.conf.arg(metavar="WHICH")] = "missing"
     """Train what is not kept, or nothing: kept results alone, for which no log is made."""
     again: bool = False
     """Train even where a result is kept: after a change of the code."""
+    observation: ClassVar[Observation] = "state"
+    """What policies see; a benchmark that knows pictures makes a setting of it."""
 
     @property
     def crop(self) -> int:
@@ -251,11 +251,12 @@ def certified(name: str, method: Method, data: Dataset) -> Certificate:
 
 def identity(method: Method, settings: Trained, data: Dataset | None) -> dict[str, Any]:
     """What a method's run depends on.   data: the log; None: what it would be is taken on trust."""
+    seen = {"observation": settings.observation, "random_crop": settings.crop}
     return {
         "algorithm": method.algorithm.name, "fields": config.to_json(settings.fitted(method.algorithm)),
         "part": method.part.__name__, "reward_scale": REWARD_SCALE, "log_episodes": settings.episodes,
         "log_seed": settings.seed, "steps": settings.steps, "seeds": settings.seeds,
-        **({} if settings.crop == 0 else {"observation": settings.observation, "random_crop": settings.crop}),
+        **({} if settings.observation == "state" else seen),
         **({} if data is None else {"fingerprint": data.fingerprint}),
     }  # fmt: skip
 

@@ -20,7 +20,7 @@ import tyro
 from PIL import Image
 
 import suture
-import suture.envs.composite.env
+import suture.envs.composite.env  # registers its environments
 from suture.envs.grasp.env import GRASP_HELD_OUT
 from suture.training.run import Run
 

@@ -63,6 +63,8 @@ class Settings(Trained):
     """Updates of each run."""
     played: int = 500
     """Episodes that each seed's policy plays."""
+    observation: Observation = "state"  # type: ignore[misc]
+    """What policies see: the state, or a picture of 64x64 and the hand's own five numbers."""
     curve: int = 0
     """Points of a curve of success along training, each of CURVE episodes with sampled actions."""
 
@@ -110,6 +112,7 @@ def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool
     """A method's rows: kept ones, or of a run that is made now; none where there is neither."""
     method = METHODS[name]
     asked_for = identity(method, settings, data) | {"played": settings.played}
+    asked_for |= {"curve": settings.curve} if settings.curve else {}
     points = {"checkpoint_every": settings.steps // settings.curve} if settings.curve else {}
 
     def make() -> dict[str, Any]:

@@ -161,9 +161,8 @@ def planned(twin: Twin, here: np.ndarray, action: np.ndarray, there: np.ndarray)
     np.add.at(counts, (here, action, there), 1)
     seen = counts.sum(2, keepdims=True)
     shares = counts / np.maximum(seen, 1)
-    return optimal(TabularMDP(shares[..., :-1], shares[..., -1], twin.discount, np.eye(twin.states)[0]))[
-        0
-    ].max(1)
+    shown = TabularMDP(shares[..., :-1], shares[..., -1], twin.discount, np.eye(twin.states)[0])
+    return optimal(shown)[0].max(1)
 
 
 def test_a_shuffled_joint_leaves_nothing_upstream_and_all_downstream() -> None:

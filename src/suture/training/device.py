@@ -45,9 +45,9 @@ def use_compilation_cache() -> None:
 def reuse_memory(observation: Space) -> None:
     """Have the C library keep what is freed, in one heap, where observations hold pictures.
 
-    Their programs are called for each update alone (`Program.stepwise`), and every call asks
-    anew for tens of megabytes. glibc takes such blocks from the kernel and gives them back, and each update
-    pays for the faults of all their pages: a fifth to a third of it (benchmarks/RESULTS.md). One heap takes
+    Their programs are called for each update alone (`Program.stepwise`), and every call asks anew for
+    tens of megabytes. glibc takes such blocks from the kernel and gives them back, and each update pays for
+    the faults of all their pages: an eighth to a quarter of it (benchmarks/RESULTS.md). One heap takes
     effect before JAX has started threads. `available_memory` gives back what is kept. Without glibc nothing
     happens.
     """

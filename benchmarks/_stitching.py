@@ -215,6 +215,8 @@ class Trained(Options):
     """Train even where a result is kept: after a change of the code."""
     observation: ClassVar[Observation] = "state"
     """What policies see; a benchmark that knows pictures makes a setting of it."""
+    epsilon: ClassVar[float] = 0.0
+    """Share of the log's actions that are drawn at random; a setting of a benchmark that varies it."""
 
     @property
     def crop(self) -> int:
@@ -228,7 +230,10 @@ class Trained(Options):
 
 def log_of(settings: Trained, console: Console) -> Dataset:
     """The log, whose certificates are printed."""
-    recipe = Recipe(episodes=settings.episodes, seed=settings.seed, observation=settings.observation)
+    recipe = Recipe(
+        episodes=settings.episodes, seed=settings.seed, observation=settings.observation,
+        epsilon=settings.epsilon,
+    )  # fmt: skip
     data = build(collect(recipe)).admit()
     proof = certify(data)
     console.print(f"{len(data):,} transitions in {data.episodes:,} episodes.")
@@ -257,6 +262,7 @@ def identity(method: Method, settings: Trained, data: Dataset | None) -> dict[st
         "part": method.part.__name__, "reward_scale": REWARD_SCALE, "log_episodes": settings.episodes,
         "log_seed": settings.seed, "steps": settings.steps, "seeds": settings.seeds,
         **({} if settings.observation == "state" else seen),
+        **({"epsilon": settings.epsilon} if settings.epsilon else {}),
         **({} if data is None else {"fingerprint": data.fingerprint}),
     }  # fmt: skip
 
@@ -265,6 +271,7 @@ def file_of(benchmark: str, name: str, settings: Trained) -> Path:
     """Where a benchmark keeps a method's result."""
     size = f"{settings.steps}-steps-{settings.seeds}-seeds-{settings.episodes}-episodes"
     name = name if settings.observation == "state" else f"{name}-{settings.observation}"
+    name += f"-epsilon-{settings.epsilon:g}" if settings.epsilon else ""
     return RESULTS / benchmark / f"{name}-{size}.json"
 
 

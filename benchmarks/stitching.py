@@ -7,6 +7,8 @@
     python benchmarks/stitching.py --methods iql cql          some of METHODS (_stitching.py)
     python benchmarks/stitching.py --observation image --methods cql --seeds 1 --episodes 4000 --curve 10
                                                               from pictures, with success along training
+    python benchmarks/stitching.py --methods iql sac td3 --epsilon 0.25
+                                                              a broader log: a quarter of its actions random
 
 A log is made as `suture make composite` makes it, its certificates are printed, and every method is trained
 on it, or on a part. `path` is the share of the starts from which the transitions of its part lead to the
@@ -65,6 +67,8 @@ class Settings(Trained):
     """Episodes that each seed's policy plays."""
     observation: Observation = "state"  # type: ignore[misc]
     """What policies see: the state, or a picture of 64x64 and the hand's own five numbers."""
+    epsilon: float = 0.0  # type: ignore[misc]
+    """Share of the log's actions that are drawn at random instead."""
     curve: int = 0
     """Points of a curve of success along training, each of CURVE episodes with sampled actions."""
 
@@ -124,7 +128,7 @@ def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool
             seconds = round(time.perf_counter() - began)
             rows = [
                 row_of(name, run, play(run, settings.played, sample=sample), sample=sample)
-                | {"seconds": seconds, "path": proof.stitched.share}
+                | {"seconds": seconds, "path": proof.stitched.share, "epsilon": settings.epsilon}
                 for sample in method.draws
             ]
             if settings.curve:

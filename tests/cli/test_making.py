@@ -81,7 +81,15 @@ def test_a_log_with_a_path_that_a_set_is_not_needed_for_is_no_success(
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--without", "Z"), ("--overlap", 2), ("--episodes", 1), ("--workers", -1), ("--workers", 0)]
+    "wrong",
+    [
+        ("--without", "Z"),
+        ("--overlap", 2),
+        ("--epsilon", 2),
+        ("--episodes", 1),
+        ("--workers", -1),
+        ("--workers", 0),
+    ],
 )
 def test_what_makes_no_log_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: tuple[object, ...]

@@ -192,6 +192,18 @@ def test_overlap_is_where_set_b_is_recorded() -> None:
     assert not of(none, "B").any()
 
 
+def test_epsilon_is_the_share_of_actions_that_are_drawn_at_random() -> None:
+    def first(epsilon: float) -> np.ndarray:
+        data = build(collect(dataclasses.replace(RECIPE, episodes=300, epsilon=epsilon), workers=1)).admit()
+        return np.asarray(data.action[data.episode_start[:-1]])
+
+    scripted, mixed, random = first(0.0), first(0.25), first(1.0)
+    kept = (scripted == mixed).all(1).mean()
+    assert 0.68 < kept < 0.82
+    assert not (scripted == random).all(1).any()
+    np.testing.assert_allclose(np.quantile(random, [0.1, 0.5, 0.9]), [-0.8, 0.0, 0.8], atol=0.06)
+
+
 def test_a_log_is_the_same_however_many_processes_make_it() -> None:
     recipe = dataclasses.replace(RECIPE, episodes=60)
     one, two = (build(collect(recipe, workers=workers)).fingerprint for workers in (1, 2))
@@ -270,7 +282,7 @@ def test_a_log_is_made_with_as_many_processes_as_there_are_cores_to_use(
 
 
 @pytest.mark.parametrize("wrong", [
-    {"overlap": 1.5}, {"sets": ("A", "Z")}, {"episodes": 3}, {"seed": -1}, {"labels": "some"},
+    {"overlap": 1.5}, {"epsilon": -0.1}, {"sets": ("A", "Z")}, {"episodes": 3}, {"seed": -1}, {"labels": "some"},
     {"sets": ("B",), "overlap": 0.0}, {"sets": ("D",)},
 ])  # fmt: skip
 def test_recipes_that_make_no_log_are_refused(wrong: dict[str, object]) -> None:

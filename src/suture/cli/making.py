@@ -25,6 +25,7 @@ class CompositeOptions:
 
     episodes: Annotated[int, arg("of all sets together")] = 4_000
     overlap: Annotated[float, arg("share of the drawer's places in which set B is recorded [0 to 1]")] = 1.0
+    epsilon: Annotated[float, arg("share of steps whose action is drawn at random [0 to 1]")] = 0.0
     observation: Annotated[
         Literal["state", "image"], arg("16 numbers, or pictures of 64x64 beside the hand's own 5")
     ] = "state"
@@ -155,7 +156,7 @@ def _recipe(options: CompositeOptions) -> "Recipe":
             f"--without must name one of {', '.join(SETS)}, found {', '.join(sorted(unknown))}."
         )
     return Recipe(
-        episodes=options.episodes, overlap=options.overlap, observation=options.observation,
+        episodes=options.episodes, overlap=options.overlap, epsilon=options.epsilon, observation=options.observation,
         seed=options.seed, sets=tuple(name for name in SETS if name not in options.without),
         labels=options.labels,
     )  # fmt: skip

@@ -52,6 +52,7 @@ class Recipe:
 
     episodes: of all sets together.   overlap: share of the drawer's places in which set B is recorded; in
         the others nothing leads on from where set A ends.   sets: those that are recorded.
+    epsilon: share of the steps whose action is drawn at random instead, each number from -1 to 1.
     labels: what rewards prior data have. "none": 0. Else set D is recorded too, prior data that show the
         last step, with rewards that are "true", or those of a "classifier" that has learned from the task's
         own episodes. (Without labels D would teach that leaving is worth nothing.)
@@ -59,6 +60,7 @@ class Recipe:
 
     episodes: int = 4_000
     overlap: float = 1.0
+    epsilon: float = 0.0
     observation: Observation = "state"
     seed: int = 0
     sets: tuple[str, ...] = SETS
@@ -68,8 +70,9 @@ class Recipe:
         unknown = [name for name in self.sets if name not in SETS]
         if unknown or not self.sets or len(set(self.sets)) < len(self.sets):
             raise ConfigError(f"sets must be some of {', '.join(SETS)}, each once; found {self.sets}.")
-        if not 0.0 <= self.overlap <= 1.0:
-            raise ConfigError(f"overlap must be from 0 to 1, found {self.overlap}.")
+        for name in ("overlap", "epsilon"):
+            if not 0.0 <= (share := getattr(self, name)) <= 1.0:
+                raise ConfigError(f"{name} must be from 0 to 1, found {share}.")
         if self.observation not in ("state", "image") or self.labels not in LABELS:
             raise ConfigError(
                 f"observation must be state or image and labels one of {', '.join(LABELS)}, "
@@ -117,6 +120,8 @@ def episode_of(view: View, name: str, number: int, recipe: Recipe) -> dict[str, 
     for _ in range(LIMITS[name]):
         actor = actors[min(max(scene.stage - first, 0), len(actors) - 1)]
         action = actor.act(scene)
+        if recipe.epsilon and generator.random() < recipe.epsilon:
+            action = generator.uniform(-1.0, 1.0, len(action)).astype(np.float32)
         scene.act(command_of(scene, action))
         stage = scene.stage
         if stage > (wanted if name in SKILLS else first):

@@ -53,6 +53,13 @@ def test_rows_keep_their_values_and_episodes_their_order(tmp_path: Path, suffix:
     assert (log.layout, log.findings, log.terminal, log.final_state) == ("table", (), None, None)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_names_may_hold_quotes(tmp_path: Path, suffix: str) -> None:
+    quoted = {'the "x"': [7.0, 8, 9, 10, 11], '"': [1, 1, 1, 2, 2]}
+    log = read(tmp_path, dataclasses.replace(SCHEMA, observation=('the "x"', '"')), suffix=suffix, **quoted)
+    np.testing.assert_array_equal(log.observation, list(zip(*quoted.values(), strict=True)))
+
+
 def test_interleaved_and_unsorted_rows_are_grouped_and_sorted(tmp_path: Path) -> None:
     order = [4, 1, 3, 0, 2]
     shuffled = {name: [values[n] for n in order] for name, values in TABLE.items()}

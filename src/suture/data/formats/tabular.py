@@ -103,9 +103,14 @@ def scan(
 
 
 def _csv(path: Path, text: Text, overrides: dict[str, Any] | None = None) -> pl.LazyFrame:
+    def named(columns: list[str]) -> list[str]:  # Polars leaves the quotes in a name doubled
+        return [name if '"' in name else column for name, column in zip(text.names, columns, strict=True)]
+
+    quoted = any('"' in name for name in text.names)
     return pl.scan_csv(
         path, glob=False, infer_schema_length=10_000, null_values=list(EMPTY), schema_overrides=overrides,
         separator=text.separator, decimal_comma=text.decimal_comma, n_rows=text.rows if text.padded else None,
+        with_column_names=named if quoted else None,
     )  # fmt: skip
 
 

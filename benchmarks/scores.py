@@ -37,8 +37,8 @@ from suture.training.outcome import Outcome
 
 NARROW = (256, 256)
 SETTINGS: dict[str, dict[str, Any]] = {
-    "cql": {"sampled_gradient": True},
-    "cal_ql": {"sampled_gradient": True},
+    "cql": {"sampled_gradient": True, "hidden": NARROW},
+    "cal_ql": {"sampled_gradient": True, "hidden": NARROW},
     "bear": {"behaviour_hidden": NARROW},
     "bcq": {"hidden": NARROW, "behaviour_hidden": NARROW, "batch_size": 256},
     "fql": {"hidden": NARROW},
@@ -47,7 +47,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """Beside the defaults, the same for all tasks: widths that two cores can train, CQL's cheap gradient."""
 METHODS: dict[str, Algorithm[Any]] = {
     **{name: algorithm(**SETTINGS.get(name, {})) for name, algorithm in ALGORITHMS.items() if name != "dqn"},
-    "cql-exact": suture.CQL(),
+    "cql-exact": suture.CQL(hidden=NARROW),
 }
 """One line each; dqn is for choices, which these tasks have not."""
 CHOSEN: dict[tuple[str, str], dict[str, Any]] = {

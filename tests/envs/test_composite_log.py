@@ -282,8 +282,8 @@ def test_a_log_is_made_with_as_many_processes_as_there_are_cores_to_use(
 
 
 @pytest.mark.parametrize("wrong", [
-    {"overlap": 1.5}, {"epsilon": -0.1}, {"sets": ("A", "Z")}, {"episodes": 3}, {"seed": -1}, {"labels": "some"},
-    {"sets": ("B",), "overlap": 0.0}, {"sets": ("D",)},
+    {"overlap": 1.5}, {"epsilon": -0.1}, {"sets": ("A", "Z")}, {"episodes": 3}, {"seed": -1},
+    {"labels": "some"}, {"sets": ("B",), "overlap": 0.0}, {"sets": ("D",)},
 ])  # fmt: skip
 def test_recipes_that_make_no_log_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="found"):

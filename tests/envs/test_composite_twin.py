@@ -137,6 +137,17 @@ def test_a_step_that_is_another_set_s_is_a_leak() -> None:
     assert never_shown(episode[:1], before[:1], before[:1] + 1, np.zeros(1), sets[:1]).holds
 
 
+def test_a_step_that_is_done_anew_behind_the_stage_is_told() -> None:
+    """By hand: an episode of the task unlocks, takes up the key again, and leaves."""
+    episode, before, after = np.array([0, 0, 0]), np.array([3, 4, 4]), np.array([4, 4, 5])
+    finished = np.zeros((3, len(STEPS)), bool)
+    finished[[0, 1, 2], [3, 2, 4]] = True
+    scan = never_shown(episode, before, after, np.array([0, 0, 1]), np.array(["task"] * 3), finished)
+    assert scan.redone == {"task: take the key": 1}
+    assert scan.holds
+    assert not scan.leaks
+
+
 def test_the_best_policy_does_the_steps_in_their_order() -> None:
     mdp = TWIN.mdp()
     _, best, value = optimal(mdp)

@@ -31,11 +31,16 @@ def test_a_front_is_there_once_the_value_exceeds_half_of_its_end() -> None:
     assert fronts(values, CHECKPOINTS) == [None, 750, 500], "one that ends below 1 has none; half is not more"
 
 
+def test_a_front_needs_as_much_at_the_end_as_is_asked_of_its_stage() -> None:
+    values = np.array([[0.0, 10.0, 20.0], [2.0, 20.0, 21.0], [2.0, 40.0, 40.0]])
+    assert fronts(values, CHECKPOINTS, least=np.array([3.0, 20.0, 20.0])) == [None, 750, 500]
+
+
 @pytest.mark.parametrize(
     ("came", "expected"),
     [
         ([5, 4, 3, 2, 1], True),
-        ([3, 3, 2, 1, 1], True),
+        ([5, 4, 3, 3, 1], False),
         ([None, None, 3, 2, 1], True),
         ([5, 4, 2, 3, 1], False),
         ([1, None, 3, 2, 1], False),

@@ -156,9 +156,9 @@ def _recipe(options: CompositeOptions) -> "Recipe":
             f"--without must name one of {', '.join(SETS)}, found {', '.join(sorted(unknown))}."
         )
     return Recipe(
-        episodes=options.episodes, overlap=options.overlap, epsilon=options.epsilon, observation=options.observation,
-        seed=options.seed, sets=tuple(name for name in SETS if name not in options.without),
-        labels=options.labels,
+        episodes=options.episodes, overlap=options.overlap, epsilon=options.epsilon,
+        observation=options.observation, seed=options.seed,
+        sets=tuple(name for name in SETS if name not in options.without), labels=options.labels,
     )  # fmt: skip
 
 
@@ -171,6 +171,9 @@ def _certified(proof: "Certificate") -> Iterator[str]:
         f"5 steps; {never.apart} do steps that are not neighbours, {never.early} rewarded ones start early; "
         f"steps that are another set's: {', '.join(f'{k} ({v})' for k, v in never.leaks.items()) or 'none'}."
     )
+    if never.redone:
+        again = ", ".join(f"{k} ({v})" for k, v in never.redone.items())
+        yield f"Done anew where the stage has passed it already, and no part of the way: {again}."
     if not path.episodes:
         yield (
             "Stitch: there is no path from the start to the reward, in any number of episodes. (States meet "

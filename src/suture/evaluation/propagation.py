@@ -55,21 +55,21 @@ def exact_values() -> Array:
     return REWARD * front(TWIN, SWEEPS)
 
 
-def fronts(values: Array, steps: Array, least: float = LEAST) -> list[int | None]:
+def fronts(values: Array, steps: Array, least: float | Array = LEAST) -> list[int | None]:
     """When each stage's front came: the first step at which its value exceeds half of what it is at the end.
 
-    values: (checkpoints, 5).   steps: of the checkpoints.   None: the value at the end is below `least`.
+    values: (checkpoints, 5).   steps: of the checkpoints.   None: the value at the end is below `least`, one
+    number or (5,).
     """
-    above = values > 0.5 * values[-1]
+    above, there = values > 0.5 * values[-1], values[-1] >= least
     return [
-        int(steps[above[:, stage].argmax()]) if values[-1, stage] >= least else None
-        for stage in range(values.shape[1])
+        int(steps[above[:, stage].argmax()]) if there[stage] else None for stage in range(values.shape[1])
     ]
 
 
 def in_order(came: list[int | None]) -> bool:
-    """Whether fronts came from the last stage to the first, and none is missing behind one that came."""
-    reached = list(itertools.takewhile(lambda step: step is not None, came[::-1]))
-    return reached == sorted(reached, key=lambda step: step or 0) and not any(
-        came[: len(came) - len(reached)]
-    )
+    """Whether fronts came one after the other, from the last stage to the first, none of them missing behind
+    one that came; two that came at once are not told apart."""
+    reached = [step for step in came[::-1] if step is not None]
+    behind = came[: len(came) - len(reached)]
+    return all(first < second for first, second in itertools.pairwise(reached)) and not any(behind)

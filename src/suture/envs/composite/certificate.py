@@ -29,6 +29,8 @@ class NeverShown:
     longest: most steps that one episode completes.   apart: episodes that complete steps which are not
     neighbours.   early: rewarded episodes that start before the task's own stage.
     leaks: episodes that complete a step which is not their set's, by set and step ("noise: take the key").
+    redone: the same of steps that the stage has passed already, such as a key that is dropped behind the
+        unlocked door and taken up again: told, but no part of what leads from the start to the reward.
     """
 
     episodes: int
@@ -36,6 +38,7 @@ class NeverShown:
     apart: int
     early: int
     leaks: dict[str, int]
+    redone: dict[str, int] = dataclasses.field(default_factory=dict[str, int])
 
     @property
     def holds(self) -> bool:
@@ -65,23 +68,29 @@ class Stitched:
     @property
     def holds(self) -> bool:
         """The path exists and takes transitions of at least four different episodes."""
-        return len(set(self.episodes)) >= 4
+        return len(self.episodes) >= 4
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "holds": self.holds}
 
 
 def never_shown(
-    episode: Array, before: Array, after: Array, reward: Array, sets: Array | None = None
+    episode: Array,
+    before: Array,
+    after: Array,
+    reward: Array,
+    sets: Array | None = None,
+    finished: Array | None = None,
 ) -> NeverShown:
     """Scan a log.
 
     episode, before and after (stages), reward: of each transition, (N,), in order.
     sets: the set of each transition, (N,), to tell which steps are another's.
+    finished: which steps each transition completes, told by themselves, (N, 5).
     """
     starts = np.flatnonzero(np.r_[True, episode[1:] != episode[:-1]])
     longest = apart = early = 0
-    leaks = Counter[str]()
+    leaks, redone = Counter[str](), Counter[str]()
     for rows in np.split(np.arange(len(episode)), starts[1:]):
         done = {
             step
@@ -93,8 +102,14 @@ def never_shown(
         early += bool((reward[rows] > 0).any() and before[rows[0]] < TASK)
         if sets is not None:
             name = str(sets[rows[0]])
-            leaks.update(f"{name}: {STEPS[step]}" for step in done - set(range(*SKILLS.get(name, (0, 0)))))
-    return NeverShown(episodes=len(starts), longest=longest, apart=apart, early=early, leaks=dict(leaks))
+            own = set(range(*SKILLS.get(name, (0, 0))))
+            again = set() if finished is None else set(np.flatnonzero(finished[rows].any(0)).tolist())
+            leaks.update(f"{name}: {STEPS[step]}" for step in done - own)
+            redone.update(f"{name}: {STEPS[step]}" for step in again - done - own)
+    return NeverShown(
+        episodes=len(starts), longest=longest, apart=apart, early=early, leaks=dict(leaks),
+        redone=dict(redone),
+    )  # fmt: skip
 
 
 def stitched(episode: Array, here: Array, there: Array, start: Array, reward: Array) -> Stitched:

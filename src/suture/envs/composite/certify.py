@@ -15,7 +15,7 @@ from suture.envs.composite.certificate import (
     never_shown,
     stitched,
 )
-from suture.envs.composite.states import cells, stages
+from suture.envs.composite.states import cells, stages, steps_done
 from suture.spaces import Array
 
 
@@ -56,6 +56,7 @@ def certify(data: Dataset) -> Certificate:
     sets = np.asarray(data.columns["set"])
     states = states_of(data)
     (before, after), (here, there) = (np.split(each, 2) for each in (stages(states), _numbers(cells(states))))
+    done, done_after = np.split(steps_done(states), 2)
     there = np.where(data.has_next & ~data.terminated, there, -1)
     start = np.zeros(len(data), bool)
     start[first[before[first] == 0]] = True
@@ -66,7 +67,7 @@ def certify(data: Dataset) -> Certificate:
     best, of = np.maximum.reduceat(after, first), sets[first]
     known = [name for name in SKILLS if (of == name).any()]
     return Certificate(
-        never_shown=never_shown(episode, before, after, reward, sets),
+        never_shown=never_shown(episode, before, after, reward, sets, ~done & done_after),
         stitched=joined(np.arange(len(data))),
         without={name: joined(sets != name).share for name in known if name in NEEDED},
         success={name: float((best[of == name] >= SKILLS[name][1]).mean()) for name in known},

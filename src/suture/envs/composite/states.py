@@ -52,22 +52,23 @@ def key_held(states: Array) -> Array:
     return (np.abs(local) < GRASP + SLACK).all(axis=-1) & (states[..., OPENING] < SHUT)
 
 
-def stages(states: Array) -> Array:
-    """How many of the five steps are done, (...) from 0 to 5; the last that is done counts.
-
-    states: (..., 16), as `STATE` names them.
-    """
+def steps_done(states: Array) -> Array:
+    """Which of the five steps are done, (..., 5), each told by itself.   states: (..., 16), as in `STATE`."""
     x, y, z = np.moveaxis(states[..., BLOCK_AT], -1, 0)
     beside = np.abs(y - states[..., DRAWER_Y]) > BESIDE
     room = np.where(beside, PULLED, x - BLOCK - GAP - HANDLE - FRONT)
-    done = [
+    return np.stack([
         (room > OPENED + GAP) & (z < BLOCK + 0.01),
         states[..., DRAWER_AT] > OPENED,
         key_held(states) & (states[..., 12] > KEY_Z + LIFTED),
         states[..., UNLOCKED] > 0.5,
         states[..., 1] > WALL + OUTSIDE,
-    ]
-    return np.max([step * np.asarray(one, np.int64) for step, one in enumerate(done, 1)], axis=0)
+    ], axis=-1)  # fmt: skip
+
+
+def stages(states: Array) -> Array:
+    """How many of the five steps are done, (...) from 0 to 5; the last that is done counts."""
+    return (steps_done(states) * np.arange(1, 6)).max(axis=-1)
 
 
 def cells(states: Array) -> Array:

@@ -6,10 +6,11 @@
 
 Set B (how to open the drawer) is recorded in a share of the drawer's places, counted from one end: in the
 others nothing leads on from where set A ends. Policies are played with sampled actions in layouts as in the
-log; `met` are the episodes whose drawer stands where B was recorded, `apart` the others. Beside success
-stands what the critics claim at those starts, of a reward of 100. The tabular twin (overlap.py), which shares
-nothing between contexts, has nothing to say of `apart`; a network may go on as it does nearby, and that is
-what this measures. Results are kept in results/overlap/, as stitching.py keeps its own.
+log; `met` are the episodes whose drawer stands where B was recorded, `apart` those where it stands MARGIN (a
+cell of the certificate) or more from any such place. Beside success stands what the critics claim at those
+starts, of a reward of 100, and the certificate's share of starts with a path. The tabular twin (overlap.py),
+which shares nothing between contexts, has nothing to say of `apart`; a network may go on as it does nearby,
+and that is what this measures. Results are kept in results/overlap/, as stitching.py keeps its own.
 """
 
 import dataclasses
@@ -33,12 +34,16 @@ from suture.envs.composite.certify import certify
 from suture.envs.composite.collect import Recipe, collect
 from suture.envs.composite.env import COMPOSITE
 from suture.envs.composite.layout import DRAWER, PLACES
-from suture.envs.composite.states import DRAWER_Y
+from suture.envs.composite.states import DRAWER_Y, STRIPE
 from suture.evaluation.overestimation import asked
 from suture.evaluation.statistics import interval, mean
 from suture.report import figures
 from suture.spaces import Array
 from suture.storage import atomic
+
+TOUCHING, MARGIN = 1e-6, STRIPE
+"""Metres between a drawer and the nearest one whose opening was recorded: up to the first it is one of these,
+from the second on apart."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,16 +62,23 @@ class Settings(Trained):
     """Draw success against overlap to this SVG file."""
 
 
-def met(starts: Array, overlap: float) -> Array:
-    """Whether the drawer of some starts (n, 16) stands where set B is recorded, (n,)."""
-    place = (starts[:, DRAWER_Y] - DRAWER[0]) / (DRAWER[1] - DRAWER[0])
-    below = sum(np.clip(place - low, 0.0, high - low) for low, high in PLACES["train"])
-    return np.asarray(below < overlap * sum(high - low for low, high in PLACES["train"]))
+def distance(starts: Array, overlap: float) -> Array:
+    """Metres from the drawer of some starts (n, 16) to where set B is recorded, (n,); 0: it is, there."""
+    place, width = starts[:, DRAWER_Y] - DRAWER[0], DRAWER[1] - DRAWER[0]
+    left, away = overlap * sum(high - low for low, high in PLACES["train"]), np.full(len(starts), np.inf)
+    for low, high in PLACES["train"]:
+        if left > TOUCHING:
+            end = min(high, low + left)
+            away = np.minimum(away, np.maximum(width * low - place, place - width * end))
+        left -= high - low
+    return np.maximum(away, 0.0)
 
 
 def row_of(name: str, overlap: float, settings: Settings, data: Dataset) -> dict[str, Any]:
-    """One method at one overlap."""
-    proof = certify(data)
+    """One method at one overlap.   Ends the program where its part of the log shows the whole."""
+    proof = certify(METHODS[name].part(data))
+    if not proof.never_shown.holds:
+        raise SystemExit(f"{name} at {overlap}: the log shows too much. {json.dumps(proof.to_json())}")
     with tempfile.TemporaryDirectory() as folder:
         run = trained(METHODS[name], data, settings, Path(folder) / "run")
         played = suture.evaluate(
@@ -76,8 +88,8 @@ def row_of(name: str, overlap: float, settings: Settings, data: Dataset) -> dict
         assert isinstance(played.starts, np.ndarray)
         ended, claims = (played.returns > 0).astype(float), asked(run, played.starts)[1]
         outcome = str(run.outcome)
-    inside, told = met(played.starts, overlap), dict[str, Any]()
-    for part, chosen in {"all": np.ones_like(inside), "met": inside, "apart": ~inside}.items():
+    away, told = distance(played.starts, overlap), dict[str, Any]()
+    for part, chosen in {"all": away >= 0, "met": away <= TOUCHING, "apart": away >= MARGIN}.items():
         if chosen.any():
             low, high = interval(mean, ended[:, chosen])
             told[part] = {
@@ -86,23 +98,32 @@ def row_of(name: str, overlap: float, settings: Settings, data: Dataset) -> dict
             }  # fmt: skip
     return {
         "method": name, "overlap": overlap, "path": proof.stitched.share, "seeds": len(ended), "parts": told,
-        "outcome": outcome,
+        "outcome": outcome, "certificate": proof.to_json(),
     }  # fmt: skip
 
 
-def result_of(name: str, overlap: float, settings: Settings, *, keep: bool) -> dict[str, Any] | None:
+def log_at(overlap: float, settings: Settings) -> Dataset | None:
+    """The log, or None where nothing is to be trained."""
+    recipe = Recipe(episodes=settings.episodes, seed=settings.seed, overlap=overlap)
+    return None if settings.train == "none" else build(collect(recipe)).admit()
+
+
+def result_of(
+    name: str, overlap: float, settings: Settings, data: Dataset | None, *, keep: bool
+) -> dict[str, Any] | None:
     """A row: a kept one, or made now; None where there is neither."""
-    asked_for = identity(METHODS[name], settings, None) | {"overlap": overlap, "played": settings.played}
+    asked_for = identity(METHODS[name], settings, data) | {
+        "overlap": overlap, "played": settings.played, "margin": MARGIN,
+    }  # fmt: skip
 
     def make() -> dict[str, Any]:
-        recipe = Recipe(episodes=settings.episodes, seed=settings.seed, overlap=overlap)
-        row = row_of(name, overlap, settings, build(collect(recipe)).admit())
-        return {"version": suture.__version__, "row": row}
+        assert data is not None
+        return {"version": suture.__version__, "row": row_of(name, overlap, settings, data)}
 
     if not keep:
         return make()["row"]
     file = file_of("overlap", f"{name}-{overlap:g}", settings)
-    found = kept(file, asked_for, None if settings.train == "none" else make, again=settings.again)
+    found = kept(file, asked_for, None if data is None else make, again=settings.again)
     return None if found is None else found["row"]
 
 
@@ -149,9 +170,10 @@ def main(settings: Settings) -> list[dict[str, Any]]:
             settings, methods=("iql",), overlaps=(0.5,), episodes=2_000, steps=2_000, seeds=1, played=60
         )
     console, rows = Console(highlight=False), list[dict[str, Any]]()
-    for name in settings.methods:
-        for overlap in settings.overlaps:
-            found = result_of(name, overlap, settings, keep=not settings.quick)
+    for overlap in settings.overlaps:
+        data = log_at(overlap, settings)
+        for name in settings.methods:
+            found = result_of(name, overlap, settings, data, keep=not settings.quick)
             if found is None:
                 console.print(f"{name} at {overlap}: not kept")
                 continue

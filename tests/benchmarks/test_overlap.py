@@ -9,6 +9,7 @@ from scipy import stats
 
 from suture.envs.composite.certificate import STEPS
 from suture.envs.composite.collect import Recipe, collect
+from suture.envs.composite.states import DRAWER_Y
 from suture.envs.composite.twin import Twin
 
 TWIN = Twin(contexts=4, length=3)
@@ -40,14 +41,19 @@ def test_planning_from_a_log_reaches_what_its_support_allows() -> None:
 
 
 def test_the_places_where_sets_meet_are_those_where_b_is_recorded() -> None:
-    """Against what a log shows: B's drawers stand where `met` says, and reach its end."""
+    """Against what a log shows: B's drawers stand where the distance is 0, and reach the end of that."""
     pytest.importorskip("mujoco", reason="mujoco is an extra")
     overlap_physical = importlib.import_module("overlap_physical")
     log = collect(Recipe(episodes=200, seed=1, overlap=0.5, sets=("A", "B")), workers=1)
     assert isinstance(log.observation, np.ndarray)
     starts, own = log.observation, log.columns["set"] == "B"
-    assert overlap_physical.met(starts[own], 0.5).all()
-    assert 0.3 < overlap_physical.met(starts[~own], 0.5).mean() < 0.7
-    assert not overlap_physical.met(starts[own], 0.25).all()
-    assert not overlap_physical.met(starts, 0.0).any()
-    assert overlap_physical.met(starts, 1.0).all()
+    distance, near = overlap_physical.distance, overlap_physical.TOUCHING
+    assert (distance(starts[own], 0.5) <= near).all()
+    away = distance(starts[~own], 0.5)
+    assert 0.3 < (away <= near).mean() < 0.7
+    assert away[away > near].min() > 0.072 - 1e-6, "the gap between the two parts of the range"
+    nearest = np.abs(starts[~own][:, None, DRAWER_Y] - starts[own][None, :, DRAWER_Y]).min(1)
+    np.testing.assert_allclose(away, nearest, atol=0.01)
+    assert (distance(starts[own], 0.25) > near).any()
+    assert (distance(starts, 0.0) == np.inf).all()
+    assert (distance(starts, 1.0) <= near).all()

@@ -5,8 +5,8 @@
     python benchmarks/stitching.py --json benchmarks/results/stitching-full.json
                                                               all that is missing, unattended; many hours
     python benchmarks/stitching.py --methods iql cql          some of METHODS (_stitching.py)
-    python benchmarks/stitching.py --observation image --methods cql --seeds 1 --episodes 4000 --curve 10
-                                                              from pictures, with success along training
+    python benchmarks/stitching.py --observation image --methods cql --seeds 1 --episodes 4000 --curve 10 \
+        --figure pictures.svg                                 from pictures, with success along training
     python benchmarks/stitching.py --methods iql sac td3 --epsilon 0.25
                                                               a broader log: a quarter of its actions random
 
@@ -14,7 +14,8 @@ A log is made as `suture make composite` makes it, its certificates are printed,
 on it, or on a part. `path` is the share of the starts from which the transitions of its part lead to the
 reward: of a control's, none. Policies are played from the start of all five steps, in layouts that no log
 shows, with sampled actions and with modes. Success at the end and at any step are counted apart; here they
-are one, because success ends an episode. Intervals are 95 % bootstraps over seeds and their episodes; of one
+are one, because success ends an episode. With --json, rows of FILE that this command does not make stay.
+Intervals are 95 % bootstraps over seeds and their episodes; of one
 seed, over episodes alone. `claim` is what the critics say of actions that the policy draws at the first
 states (in both rows of a method), `truth` what it then earned: both discounted, of a reward of 100. The truth
 ends at the episodes' limit of 100 steps; what could follow is worth less than 5.
@@ -29,10 +30,11 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
+from _bench import wilson
 from _kept import kept
 from _stitching import METHODS, REWARD_SCALE, Trained, certified, file_of, identity, log_of, trained
 from rich.console import Console
@@ -41,12 +43,12 @@ from rich.table import Table
 import suture
 from suture.algorithms.critic_based import CriticBased
 from suture.data.dataset import Dataset
-from suture.data.history import History
 from suture.envs.composite.env import COMPOSITE, COMPOSITE_IMAGE, Observation
 from suture.errors import SutureError
 from suture.evaluation.overestimation import asked
 from suture.evaluation.score import Evaluation
 from suture.evaluation.statistics import interval, mean
+from suture.report import figures
 from suture.spaces import Box
 from suture.storage import atomic
 from suture.training.run import Run
@@ -71,6 +73,8 @@ class Settings(Trained):
     """Share of the log's actions that are drawn at random instead."""
     curve: int = 0
     """Points of a curve of success along training, each of CURVE episodes with sampled actions."""
+    figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Draw the curves to this SVG file."""
 
 
 def play(run: Run, episodes: int, *, sample: bool, seed: int = 1) -> Evaluation:
@@ -91,8 +95,7 @@ def row_of(name: str, run: Run, played: Evaluation, *, sample: bool) -> dict[str
     ever = ended if played.successes is None else played.successes
     claim = truth = None
     if isinstance(algorithm, CriticBased) and played.starts is not None:
-        seen = History(run.recipe.settings.frame_stack).after(played.starts, np.ones(ended.shape[1], bool))
-        claim = asked(run, seen)[1].mean(1).tolist()
+        claim = asked(run, played.starts)[1].mean(1).tolist()
         truth = REWARD_SCALE * (ended * algorithm.discount ** (played.lengths - 1)).mean(1)
     low, high = interval(mean, ended)
     return {
@@ -143,19 +146,53 @@ def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """The rows as a person reads them."""
-    shown = Table(title="Success from the start, in layouts that were held out", title_justify="left")
-    titles = ("method", "path", "at the end", "ever", "95 %", "of each seed", "claim", "truth", "seconds")
-    for column in titles:
-        shown.add_column(column, justify="left" if column == "method" else "right")
+    """The rows as a person reads them: success at the end, which is success ever."""
+    shown = Table(
+        title="Success from the start, in layouts that were held out", title_justify="left", box=None,
+        pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    for column in ("method", "path", "success", "95 %", "each seed", "claim", "truth"):
+        shown.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
     for row in rows:
+        name = ", ".join(filter(None, (row["method"].removesuffix(" actions"), log_named(row))))
         values = ["" if row[of] is None else f"{np.mean(row[of]):,.1f}" for of in ("claim", "truth")]
         shown.add_row(
-            row["method"], f"{row['path']:.0%}", f"{row['success_end']:.3f}", f"{row['success_ever']:.3f}",
-            f"{row['low']:.3f} to {row['high']:.3f}",
-            " ".join(f"{share:.2f}" for share in row["per_seed"]), *values, str(row["seconds"]),
+            name, f"{row['path']:.0%}", f"{row['success_end']:.3f}", f"{row['low']:.2f}-{row['high']:.2f}",
+            " ".join(f"{share:.2f}" for share in row["per_seed"]), *values,
         )  # fmt: skip
     return shown
+
+
+def log_named(row: dict[str, Any]) -> str:
+    """What is told of the log of a row."""
+    epsilon = row.get("epsilon", 0.0)
+    return "pictures" if row["observation"] == "image" else f"epsilon {epsilon:g}" if epsilon else ""
+
+
+def joined(file: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a file, with those of this run in the place of their like."""
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    return list({(row["method"], log_named(row)): row for row in [*before, *rows]}.values())
+
+
+def told(curve: list[list[float]]) -> str:
+    """Success along training, in a line."""
+    return ", ".join(f"{share:.2f} after {step:,}" for step, share in curve)
+
+
+def draw(rows: list[dict[str, Any]], file: Path) -> None:
+    """The curves of those rows that have one, with Wilson's intervals."""
+    points = [
+        {"name": row["method"], "x": int(step), "mean": share}
+        | dict(zip(("low", "high"), wilson(round(share * CURVE), CURVE), strict=True))
+        for row in rows for step, share in row.get("curve", [])
+    ]  # fmt: skip
+    drawn = figures.curves(
+        points, title="Success along training",
+        subtitle=f"{CURVE} episodes a point, from the start of all five steps, in layouts that no log shows.",
+        x="updates", y="success", label="policy",
+    )  # fmt: skip
+    atomic.write_file(file, drawn.encode(), point="figure")
 
 
 def main(settings: Settings) -> list[dict[str, Any]]:
@@ -176,9 +213,14 @@ def main(settings: Settings) -> list[dict[str, Any]]:
         rows += found
         for row in found:
             console.print(f"{row['method']}: {row['success_end']:.3f}")
+            if "curve" in row:
+                console.print(f"Along training: {told(row['curve'])}.")
         if settings.json is not None:
-            atomic.write_file(settings.json, (json.dumps(rows, indent=1) + "\n").encode(), point="json")
+            whole = json.dumps(joined(settings.json, rows), indent=1) + "\n"
+            atomic.write_file(settings.json, whole.encode(), point="json")
     console.print(table(rows))
+    if settings.figure is not None and any("curve" in row for row in rows):
+        draw(rows, settings.figure)
     if settings.quick:
         require_stitching(rows)
     if failed:

@@ -1,6 +1,7 @@
 """The parts of the log that the stitching benchmark trains on: what each leaves, and what it breaks."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,39 @@ def test_implicit_q_learning_stitches_and_imitation_does_not() -> None:
     assert drawn["iql, sampled actions"]["success_end"] > 0.4
     assert drawn["bc, sampled actions"]["success_end"] < 0.1
     assert all(row["path"] > 0.8 for row in rows)
+
+
+def test_from_pictures_success_is_told_along_training_and_other_rows_stay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A run of two updates, on a log too small to be certified."""
+    data = build(collect(Recipe(episodes=14, observation="image"), workers=1)).admit()
+    monkeypatch.setattr(stitching, "log_of", lambda *_: data)
+    monkeypatch.setattr(stitching, "certified", lambda *_: certify(data))
+    monkeypatch.setattr(stitching, "CURVE", 1)
+    monkeypatch.setattr(_stitching, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(_stitching, "SMALL_BATCH", 4)
+    small = dataclasses.replace(_stitching.TD3, hidden=(4,))
+    monkeypatch.setitem(METHODS, "td3", _stitching.Method(small, _stitching.everything))
+    file, figure = tmp_path / "rows.json", tmp_path / "curve.svg"
+    kept = [{"method": "bc, mean actions", "observation": "state", "note": "stays"},
+            {"method": "td3, mean actions", "observation": "state", "note": "is of another log"},
+            {"method": "td3, mean actions", "observation": "image", "note": "is made anew"}]  # fmt: skip
+    file.write_text(json.dumps(kept))
+    rows = stitching.main(stitching.Settings(
+        methods=("td3",), observation="image", seeds=1, steps=2, played=1, curve=2, json=file, figure=figure,
+    ))  # fmt: skip
+    assert [step for step, _ in rows[0]["curve"]] == [1, 2]
+    written = json.loads(file.read_text())
+    assert written == [*kept[:2], *rows]
+    assert len(rows[0]["claim"]) == len(rows[0]["truth"]) == 1
+    assert "Success along training" in figure.read_text()
+    assert (tmp_path / "results" / "stitching" / "td3-image-2-steps-1-seeds-8000-episodes.json").is_file()
+
+
+def test_a_broader_log_s_results_are_its_own(log: Dataset) -> None:
+    plain, broad = (stitching.Settings(epsilon=epsilon) for epsilon in (0.0, 0.25))
+    names = [_stitching.file_of("stitching", "sac", settings).name for settings in (plain, broad)]
+    assert names[1] == names[0].replace("sac", "sac-epsilon-0.25")
+    identities = [_stitching.identity(METHODS["sac"], settings, log) for settings in (plain, broad)]
+    assert identities[1] == identities[0] | {"epsilon": 0.25}

@@ -71,7 +71,8 @@ class View:
         scene = self.scene
         if scene.unlocked != self._unlocked:
             self.reset()
-        scene.refresh()
+        else:
+            scene.refresh()
         return self._camera.see(scene.model, scene.data)
 
     def see(self) -> Tree:
@@ -107,6 +108,7 @@ class Composite(gymnasium.Env[Any, Array]):
         stage: int = 0,
         render_mode: str | None = None,
     ) -> None:
+        layout.check(layouts)
         self.scene = Scene()
         self.view = View(self.scene, observation)
         self.layouts: Layouts = layouts

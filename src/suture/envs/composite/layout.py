@@ -46,14 +46,19 @@ def shown(place: float) -> bool:
     return any(low <= place <= high for low, high in PLACES["train"])
 
 
+def check(layouts: str) -> None:
+    """Raises ConfigError where there are no such layouts."""
+    if layouts not in PLACES:
+        raise ConfigError(f"layouts must be one of {', '.join(PLACES)}, found {layouts!r}.")
+
+
 def draw(generator: np.random.Generator, layouts: Layouts, *, share: float = 1.0) -> Layout:
     """A random layout.
 
     layouts: "train", "held-out" or "any", as `PLACES` has them.
     share: the drawer stands in this share of its places, counted from the lower end; 1 is no limit.
     """
-    if layouts not in PLACES:
-        raise ConfigError(f"layouts must be one of {', '.join(PLACES)}, found {layouts!r}.")
+    check(layouts)
     if not 0.0 < share <= 1.0:
         raise ConfigError(f"The drawer's share of places must be above 0 and at most 1, found {share}.")
     drawer, door = (_place(PLACES[layouts], part * float(generator.random())) for part in (share, 1.0))

@@ -31,6 +31,7 @@ DRIFT = np.array([[-0.02, -0.02, -0.005], [0.02, 0.02, 0.035]])
 class Habit:
     """How a script errs.   aim: standard deviation of where it aims, in metres, along each axis.
 
+    careful: share of its attempts that aim well (WELL).
     action: standard deviation of the noise on an action's numbers.   slip: chance of a random displacement.
     detour: chance that it goes somewhere else first.   retry: chance that it tries again after a miss.
     """

@@ -66,7 +66,8 @@ def test_the_five_steps_are_told_as_they_were_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     pytest.importorskip("mujoco", reason="mujoco is an extra")
-    monkeypatch.setattr("suture.cli.demo.story.TRIES", 1)
+    for module in ("story", "composite"):
+        monkeypatch.setattr(f"suture.cli.demo.{module}.TRIES", 1)
     size = composite.Size(logged=120, seeds=2, steps=20, every=10, played=2, starts=2)
     assert run_demo(tmp_path / "demo", size=size) == 0
     said, reached = capsys.readouterr().out, shares(tmp_path / "demo")
@@ -78,7 +79,7 @@ def test_the_five_steps_are_told_as_they_were_found(
     for name, share in reached.items():
         assert re.search(rf"^ +{name} +{share:.0%}", said, re.MULTILINE)
     text = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
-    for told in (" ".join(said.split()), text):
+    for told in (said, text):
         assert "None of 1 episodes of the best policy ended outside" in told
 
 

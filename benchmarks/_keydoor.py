@@ -35,8 +35,9 @@ STAGES = (
 )
 THINGS = (Ball, Key, Door, Box)
 LEFT, RIGHT, FORWARD, PICK, DROP, TOGGLE = range(6)
-LONGEST, NOISE, LIMIT = 40, 0.1, 64
-"""Steps of a fragment, the share of its actions that are random, and steps of an episode that is played."""
+LONGEST, NOISE, LIMIT, OWN_LIMIT = 40, 0.1, 64, 576
+"""Steps of a fragment, the share of its actions that are random, steps of an episode that is played,
+and MiniGrid's own limit of them."""
 ERRANDS = ("ball", "key", "door", "box", "drop", "block", "walk", "walk")
 
 

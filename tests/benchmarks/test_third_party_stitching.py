@@ -55,7 +55,7 @@ def test_what_comes_after_the_limit_is_late_and_no_success(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Of two seeds' two episodes: one in time, two late, one never."""
-    data = _keydoor.fragments(4, seed=0)
+    data = _keydoor.fragments(60, seed=3)
     lengths, returns = np.array([[64, 65], [576, 576]]), np.array([[1.0, 1.0], [1.0, 0.0]])
     played = Evaluation(environment="none", seed=0, returns=returns, lengths=lengths, clipped=np.zeros(2))
     monkeypatch.setattr(third_party, "RESULTS", tmp_path)

@@ -61,8 +61,8 @@ AWR = suture.AWR(
     max_weight=LARGEST_WEIGHT, head="mixture", value_learning_rate=RATE, critic_learning_rate=RATE,
     actor_learning_rate=RATE, hidden=HIDDEN,
 )  # fmt: skip
-CROP, SMALL_BATCH = 4, 128
-"""Of training from pictures: pixels by which they are moved at random, and how many make a batch."""
+SMALL_BATCH = 128
+"""Rows of a batch of training from pictures."""
 Part = Callable[[Dataset], Dataset]
 
 
@@ -218,11 +218,6 @@ class Trained(Options):
     epsilon: ClassVar[float] = 0.0
     """Share of the log's actions that are drawn at random; a setting of a benchmark that varies it."""
 
-    @property
-    def crop(self) -> int:
-        """Pixels of random crops."""
-        return CROP if self.observation == "image" else 0
-
     def fitted(self, algorithm: Algorithm[Any]) -> Algorithm[Any]:
         """An algorithm with smaller batches where it sees pictures."""
         return _changed(algorithm, batch_size=SMALL_BATCH) if self.observation == "image" else algorithm
@@ -256,12 +251,11 @@ def certified(name: str, method: Method, data: Dataset) -> Certificate:
 
 def identity(method: Method, settings: Trained, data: Dataset | None) -> dict[str, Any]:
     """What a method's run depends on.   data: the log; None: what it would be is taken on trust."""
-    seen = {"observation": settings.observation, "random_crop": settings.crop}
     return {
         "algorithm": method.algorithm.name, "fields": config.to_json(settings.fitted(method.algorithm)),
         "part": method.part.__name__, "reward_scale": REWARD_SCALE, "log_episodes": settings.episodes,
         "log_seed": settings.seed, "steps": settings.steps, "seeds": settings.seeds,
-        **({} if settings.observation == "state" else seen),
+        **({} if settings.observation == "state" else {"observation": settings.observation}),
         **({"epsilon": settings.epsilon} if settings.epsilon else {}),
         **({} if data is None else {"fingerprint": data.fingerprint}),
     }  # fmt: skip
@@ -280,7 +274,7 @@ def trained(method: Method, data: Dataset, settings: Trained, out: Path, **optio
     run = suture.train(
         settings.fitted(method.algorithm), method.part(data), out=out, seeds=settings.seeds,
         steps=settings.steps, reward_scale=REWARD_SCALE, on_divergence="continue",
-        random_crop=settings.crop, **options,
+        **options,
     )  # fmt: skip
     if run.outcome is Outcome.PREEMPTED:
         raise SystemExit("Stopped on the way: this run is not kept. Start again to go on with it.")

@@ -112,8 +112,6 @@ def episode_of(view: View, name: str, number: int, recipe: Recipe) -> dict[str, 
     drawn = layout.draw(generator, "train", share=overlap)
     first, wanted = SKILLS.get(name, (int(generator.integers(3 if name == "blocked" else 4)), 9))
     starts.begin(scene, drawn, first, generator)
-    if view.kind == "image":
-        view.reset()
     actors = _actors(name, generator)
     rest, stages, seen, acted = int(generator.integers(2, 7)), [scene.stage], [view.see()], list[Array]()
     states = [state_of(scene)]

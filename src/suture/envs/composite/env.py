@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 
 from suture.envs import gripper
-from suture.envs.camera import Camera, Standing, looking
+from suture.envs.camera import Camera, carried, looking
 from suture.envs.composite import layout, starts
 from suture.envs.composite.certificate import STEPS
 from suture.envs.composite.layout import Layouts
@@ -26,7 +26,10 @@ REACH = gripper.Reach()
 HOME = np.array([0.05, -0.02, 0.15])
 """Where an action whose last number is set takes the hand, whatever its displacement says."""
 FLAGS = ("block_moved", "drawer_open", "key_taken", "door_unlocked", "outside")
-PIXELS, EYE, SIGHT, FIELD = 64, (0.0, -0.62, 0.60), (0.02, 0.03, 0.03), 41.0
+PIXELS, ABOVE, FIELD = 64, 0.62, 48.0
+"""A policy's picture: width, metres above the floor, degrees; it shows 55 cm of the floor."""
+FILM, EYE, SIGHT = Camera(pixels=256, field=41.0), np.array([0.0, -0.62, 0.60]), np.array([0.02, 0.03, 0.03])
+"""What people are shown, and from where to where it looks."""
 Observation: TypeAlias = Literal["state", "image"]
 
 
@@ -50,30 +53,25 @@ def command_of(scene: Scene, action: Array) -> gripper.Command:
 
 
 class View:
-    """What a policy sees of a scene.   kind: "state", or "image" with what the hand knows of itself."""
+    """What a policy sees of a scene.   kind: "state", or "image" with what the hand knows of itself.
+
+    The camera hangs ABOVE the floor over the hand and turns with it, so that a place in the picture is a
+    displacement; the palm would hide what the hand is about, and is left out.
+    """
 
     def __init__(self, scene: Scene, kind: Observation, *, pixels: int = PIXELS):
         if kind not in ("state", "image"):
             raise ConfigError(f"observation must be state or image, found {kind!r}.")
-        self.scene, self.kind, self._unlocked = scene, kind, False
-        place = np.array(EYE)
-        camera = Camera(pixels=pixels, field=FIELD)
-        self._camera = Standing(camera, place, looking(place, np.array(SIGHT)))
-
-    def reset(self) -> None:
-        """To be called when walls have moved."""
-        self._unlocked = self.scene.unlocked
-        self.scene.refresh()
-        self._camera.stand(self.scene.model, self.scene.data)
+        self.scene, self.kind = scene, kind
+        self._camera = Camera(pixels=pixels, field=FIELD)
 
     def picture(self) -> Array:
         """(pixels, pixels, 3) uint8."""
-        scene = self.scene
-        if scene.unlocked != self._unlocked:
-            self.reset()
-        else:
-            scene.refresh()
-        return self._camera.see(scene.model, scene.data)
+        scene, hand = self.scene, self.scene.hand
+        scene.refresh()
+        below = hand.position * (1.0, 1.0, 0.0)
+        place, rotation = carried(below, hand.yaw, eye=(0.0, 0.0, ABOVE))
+        return self._camera.see(scene.model, scene.data, place, rotation, hidden=(gripper.PALM_GROUP,))[0]
 
     def see(self) -> Tree:
         """The state (16,), or {"hand": (5,), "image": (pixels, pixels, 3)}."""
@@ -112,7 +110,7 @@ class Composite(gymnasium.Env[Any, Array]):
         self.scene = Scene()
         self.view = View(self.scene, observation)
         self.layouts: Layouts = layouts
-        self.stage, self.render_mode, self._film = stage, render_mode, None
+        self.stage, self.render_mode = stage, render_mode
         self.observation_space = self.view.space()
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(gripper.ACTIONS),), np.float32)
 
@@ -123,9 +121,6 @@ class Composite(gymnasium.Env[Any, Array]):
         options = options or {}
         drawn = layout.draw(self.np_random, options.get("layouts", self.layouts))
         starts.begin(self.scene, drawn, int(options.get("stage", self.stage)), self.np_random)
-        if self.view.kind == "image":
-            self.view.reset()
-        self._film = None
         return self.view.see(), self._info()
 
     def step(self, action: Array) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -136,10 +131,8 @@ class Composite(gymnasium.Env[Any, Array]):
 
     def render(self) -> Any:
         """A picture of 256x256 for people."""
-        if self._film is None:
-            self._film = View(self.scene, "image", pixels=256)
-            self._film.reset()
-        return self._film.picture()
+        self.scene.refresh()
+        return FILM.see(self.scene.model, self.scene.data, EYE, looking(EYE, SIGHT))[0]
 
     def _info(self) -> dict[str, Any]:
         stage = self.scene.stage

@@ -5,14 +5,13 @@ registered with Gymnasium when this module is imported; making one needs MuJoCo.
 """
 
 import dataclasses
-import math
 from typing import Any, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
 
 from suture.envs import gripper
-from suture.envs.camera import Camera, looking
+from suture.envs.camera import Camera, carried
 from suture.envs.grasp.objects import Objects, draw
 from suture.envs.grasp.scene import REACH, Scene
 from suture.errors import ConfigError
@@ -92,12 +91,8 @@ class View:
             raise ConfigError("There is no picture where camera is None.")
         yaw = scene.hand.yaw if mount.follows else 0.0
         along = {"": (0.0, 0.0, 0.0), "plane": (1.0, 1.0, 0.0), "hand": (1.0, 1.0, 1.0)}[mount.follows]
-        cosine, sine, at = math.cos(yaw), math.sin(yaw), scene.hand.position * along
-        turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
-        eye, sight = at + turn @ mount.eye, at + turn @ mount.sight
-        picture, distance = self._camera.see(
-            scene.model, scene.data, eye, looking(eye, sight, up=(-sine, cosine, 0.0)), hidden=mount.hidden
-        )
+        place, rotation = carried(scene.hand.position * along, yaw, mount.eye, mount.sight)
+        picture, distance = self._camera.see(scene.model, scene.data, place, rotation, hidden=mount.hidden)
         if not self.depth:
             return picture
         near, far = mount.depth

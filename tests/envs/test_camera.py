@@ -1,11 +1,13 @@
 """The ray-cast camera against geometry by hand."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suture.envs.camera import AMBIENT, BACKGROUND, Camera, Standing, looking
+from suture.envs.camera import AMBIENT, BACKGROUND, Camera, carried, looking
 
 mujoco = pytest.importorskip("mujoco", reason="mujoco is an extra")
 SCENE = """
@@ -76,41 +78,17 @@ def test_the_same_scene_gives_the_same_pixels(scene: tuple[object, object]) -> N
     np.testing.assert_array_equal(*seen)
 
 
-TURNING = """
-<mujoco><worldbody>
-  <geom type="plane" size="20 20 .1" rgba="0 1 0 1"/>
-  <geom type="box" size=".2 .2 .6" pos="0 -1 .6" rgba=".5 .5 .5 1"/>
-  <body pos="0 0 .6"><joint type="ball"/><geom type="box" size="1 .05 .2" rgba="1 0 0 1" mass="1"/></body>
-  <body pos="-1.5 0 1">
-    <joint type="slide" axis="1 0 0"/><geom type="capsule" size=".1 .4" rgba="0 0 1 1"/>
-  </body>
-</worldbody></mujoco>
-"""
-
-
-@given(turn=st.lists(st.floats(-1, 1), min_size=4, max_size=4), place=st.floats(-4, 4))
-def test_a_standing_camera_sees_what_casting_every_ray_sees(turn: list[float], place: float) -> None:
-    """However things are turned, hidden, or half out of the picture."""
-    model = mujoco.MjModel.from_xml_string(TURNING)
-    data = mujoco.MjData(model)
-    eye = np.array([0.3, -3.0, 1.5])
-    camera, rotation = Camera(pixels=24), looking(eye, np.array([0.0, 0.0, 0.6]))
-    standing = Standing(camera, eye, rotation)
-    mujoco.mj_forward(model, data)
-    standing.stand(model, data)
-    data.qpos[:] = [*(turn if np.linalg.norm(turn) > 0.1 else (1, 0, 0, 0)), place]
-    mujoco.mj_forward(model, data)
-    np.testing.assert_array_equal(standing.see(model, data), camera.see(model, data, eye, rotation)[0])
-
-
-def test_what_reaches_from_before_to_behind_the_camera_is_seen() -> None:
-    model = mujoco.MjModel.from_xml_string(TURNING)
-    data = mujoco.MjData(model)
-    mujoco.mj_forward(model, data)
-    eye = np.array([0.0, 0.3, 0.6])
-    rotation = looking(eye, np.array([3.0, 0.3, 0.6]))
-    standing = Standing(Camera(pixels=24), eye, rotation)
-    standing.stand(model, data)
-    picture = standing.see(model, data)
-    assert (picture[..., 0] > picture[..., 1]).any(), "the red bar is in sight"
-    np.testing.assert_array_equal(picture, Camera(pixels=24).see(model, data, eye, rotation)[0])
+@given(yaw=st.floats(-3, 3), x=st.floats(-2, 2), y=st.floats(-2, 2))
+def test_a_camera_that_is_carried_sees_what_goes_with_it_where_it_was(yaw: float, x: float, y: float) -> None:
+    """However far it is carried and turned; what is ahead (y) is up, what is to the right (x) right."""
+    at, ahead = np.array([x, y, 0.0]), np.array([-math.sin(yaw), math.cos(yaw), 0.0])
+    right = np.array([ahead[1], -ahead[0], 0.0])
+    for eye in ((0.0, 0.0, 0.6), (0.0, -0.5, 0.4)):
+        place, rotation = carried(at, yaw, eye)
+        np.testing.assert_allclose(place, at + eye[1] * ahead + [0, 0, eye[2]], atol=1e-9)
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+        across, up, behind = (at + 0.1 * ahead + 0.05 * right - place) @ rotation
+        assert across == pytest.approx(0.05)
+        assert up > 0
+        assert behind < 0
+        assert (at - place) @ rotation == pytest.approx([0, 0, -math.hypot(*eye)], abs=1e-9)

@@ -1,5 +1,7 @@
 """The five-step task in MuJoCo: its physics by hand, its stages, and that it can be solved."""
 
+import math
+
 import gymnasium
 import numpy as np
 import pytest
@@ -7,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suture.envs import gripper
-from suture.envs.camera import Camera, looking
 from suture.envs.composite import layout, starts
 from suture.envs.composite.certificate import STEPS
 from suture.envs.make import specification
@@ -16,13 +17,12 @@ from suture.errors import ConfigError
 pytest.importorskip("mujoco", reason="mujoco is an extra")
 
 from suture.envs.composite.env import (
-    EYE,
+    ABOVE,
     FIELD,
     FLAGS,
     HORIZON,
     PIXELS,
     REACH,
-    SIGHT,
     STATE,
     Composite,
     command_of,
@@ -206,26 +206,31 @@ def test_leaving_is_rewarded_once_and_ends_the_episode() -> None:
     assert sum(rewards) == rewards[-1] == 1.0
 
 
-@pytest.mark.parametrize("stage", [1, 3])
-def test_pictures_show_the_scene_as_it_is(stage: int) -> None:
-    """A standing camera's pictures are those of casting every ray: also of a key that the cabinet hides."""
-    env = Composite("image")
-    seen, _ = env.reset(seed=3, options={"stage": stage})
-    assert seen in env.observation_space
-    place = np.array(EYE)
-    rotation, camera = looking(place, np.array(SIGHT)), Camera(pixels=PIXELS, field=FIELD)
-    generator = np.random.default_rng(0)
-    for _ in range(12):
-        env.scene.act(command_of(env.scene, generator.uniform(-1, 1, 8)))
-        picture = env.view.see()["image"]
-        env.scene.settle()
-        whole, _ = camera.see(env.scene.model, env.scene.data, place, rotation)
-        np.testing.assert_array_equal(picture, whole)
+def test_a_place_in_the_picture_is_a_displacement_of_the_hand() -> None:
+    """The block's red pixels, from the middle, in the hand's own axes, however it is turned."""
+    env, apart = Composite("image"), list[float]()
+    for seed in range(8):
+        seen, _ = env.reset(seed=seed)
+        assert seen in env.observation_space
+        hand, scale = env.scene.hand, PIXELS / 2 / math.tan(math.radians(FIELD) / 2)
+        x, y, _ = np.array(env.scene.block) - hand.position
+        cosine, sine = math.cos(hand.yaw), math.sin(hand.yaw)
+        across, ahead = cosine * x + sine * y, cosine * y - sine * x
+        picture = seen["image"].astype(int)
+        rows, columns = np.nonzero((picture[..., 0] > 100) & (picture[..., 1] < 60) & (picture[..., 2] < 60))
+        if len(rows) > 8:
+            found = np.array([columns.mean() - PIXELS / 2, PIXELS / 2 - rows.mean()])
+            apart.append(float(np.abs(found - scale * np.array([across, ahead]) / (ABOVE - 0.02)).max()))
+    assert len(apart) >= 4
+    assert max(apart) < 4, "pixels: the sides of a block lean outwards"
 
 
 def test_the_lamp_and_a_picture_for_people_show_the_door_unlocked() -> None:
     env = Composite("image")
+    env.reset(seed=3, options={"stage": 4})
+    near = env.scene.hand.position.copy()
     env.reset(seed=3, options={"stage": 2})
+    env.scene.hand.place(near, 0.0, opening=gripper.OPEN, closed=False)
 
     def lit() -> int:
         picture = env.view.see()["image"].astype(int)

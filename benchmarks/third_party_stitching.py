@@ -62,13 +62,13 @@ VALUES: dict[str, Any] = {
 }  # fmt: skip
 IQL = suture.IQL(
     **VALUES, value_learning_rate=RATE, actor_learning_rate=RATE, actor_schedule="constant", expectile=0.9,
-    extraction="ddpg_bc", bc_weight=0.1,
+    extraction="ddpg_bc", bc_weight=0.01,
 )  # fmt: skip
 CQL = suture.CQL(
     **VALUES, actor_learning_rate=RATE, temperature_learning_rate=RATE, conservative_weight=1.0, samples=2,
     success_value=100.0,
 )  # fmt: skip
-REBRAC = suture.ReBRAC(**VALUES, actor_learning_rate=RATE, actor_penalty=0.1, critic_penalty=0.0)
+REBRAC = suture.ReBRAC(**VALUES, actor_learning_rate=RATE, actor_penalty=0.01, critic_penalty=0.0)
 BC = suture.BC(hidden=(128, 128), learning_rate=RATE)
 CHAIN_WIDTH = (256, 256)
 CHAIN: dict[str, Any] = VALUES | {
@@ -81,6 +81,7 @@ TOLD: dict[str, Any] = {
     "hindsight_tolerance": evaluators.PointMaze.near,
 }  # fmt: skip
 """Goals for values: OGBench's shares, the defaults; each is kept for as many steps as a target has."""
+NEXT: dict[str, Any] = {"hindsight_length": 1}
 FOLLOWED: dict[str, Any] = {
     "hindsight": 2, "hindsight_arriving": 0.0, "hindsight_later": 0.5, "hindsight_discount": None,
 }  # fmt: skip
@@ -101,8 +102,8 @@ class Method:
 METHODS: dict[Part, dict[str, Method]] = {
     "goals": {
         "bc": Method(BC, FOLLOWED, sample=True, published=(7, 5)),
-        "iql": Method(IQL, REWARD | TOLD, published=(31, 2)),
-        "cql": Method(CQL, REWARD | TOLD),
+        "iql": Method(dataclasses.replace(IQL, n_step=1), REWARD | TOLD | NEXT, published=(31, 2)),
+        "cql": Method(dataclasses.replace(CQL, n_step=1), REWARD | TOLD | NEXT),
         "rebrac": Method(REBRAC, REWARD | TOLD),
     },
     "tasks": {
@@ -133,7 +134,7 @@ class Settings(Options):
     parts: tuple[Part, ...] = ("goals", "tasks", "keydoor")
     methods: tuple[str, ...] = ("bc", "iql", "cql", "rebrac", "bcq")
     """Which of METHODS, where a part has them."""
-    steps: int = 20_000
+    steps: int = 10_000
     """Updates of each run."""
     seeds: int = 2
     """Of training, in one program; of the single tasks one, as there are five."""

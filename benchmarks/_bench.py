@@ -145,6 +145,14 @@ def _gemm_rate(shape: Shape, seconds: float) -> float:
     )
 
 
+def narrow(title: str, *columns: str, words: int = 1) -> Table:
+    """A table without lines, for many columns.   words: how many of the first columns are text."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < words else "right", no_wrap=True)
+    return table
+
+
 def show(title: str, unit: str, rows: Sequence[Row], notes: Sequence[str] = ()) -> None:
     """Print the rows as a table; columns that are empty in every row are left out."""
     columns: dict[str, Callable[[Row], str]] = {

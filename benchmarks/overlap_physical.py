@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import gymnasium
 import numpy as np
 import tyro
+from _bench import narrow
 from _kept import kept
 from _stitching import METHODS, Trained, file_of, identity, trained
 from rich.console import Console
@@ -129,19 +130,19 @@ def result_of(
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """The rows as a person reads them."""
-    shown = Table(title="Success from the start, layouts as in the log", title_justify="left")
-    for column in ("method", "overlap", "path", "all", "met", "claim", "apart", "claim"):
-        shown.add_column(column, justify="left" if column == "method" else "right")
+    shown = narrow(
+        "Success from the start, layouts as in the log",
+        "method", "overlap", "path", "all", "", "met", "", "claim", "apart", "", "claim",
+    )  # fmt: skip
     for row in rows:
         parts = row["parts"]
-        success = {
-            name: f"{one['success']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
+        told = {
+            name: (f"{one['success']:.3f}", f"{one['low']:.2f}-{one['high']:.2f}", f"{one['claim']:.1f}")
             for name, one in parts.items()
         }
-        claim = {name: f"{one['claim']:.1f}" for name, one in parts.items()}
         shown.add_row(
-            row["method"], f"{row['overlap']:.2f}", f"{row['path']:.0%}", success["all"],
-            success.get("met", ""), claim.get("met", ""), success.get("apart", ""), claim.get("apart", ""),
+            row["method"], f"{row['overlap']:.2f}", f"{row['path']:.0%}", *told["all"][:2],
+            *told.get("met", ("", "", "")), *told.get("apart", ("", "", "")),
         )  # fmt: skip
     return shown
 

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
+from _bench import narrow
 from _kept import kept
 from _stitching import METHODS, Trained, certified, file_of, identity, log_of, trained
 from rich.console import Console
@@ -88,7 +89,7 @@ def exact() -> dict[str, Any]:
     """The same of value iteration on the twin, in sweeps."""
     values = exact_values()
     return {
-        "method": "value iteration of the twin (sweeps)",
+        "method": "the twin, in sweeps",
         "checkpoints": list(range(len(values))),
         "values": [values.tolist()],
     }
@@ -108,9 +109,8 @@ def at_the_end(result: dict[str, Any]) -> Any:
 
 def table(results: list[dict[str, Any]]) -> Table:
     """Fronts and final values, as a person reads them."""
-    shown = Table(title="When the front of value came, and the value at the end", title_justify="left")
-    for column in ("method", *(f"stage {number}" for number in range(1, 6)), "in order"):
-        shown.add_column(column, justify="left" if column == "method" else "right")
+    stages = [f"stage {number}" for number in range(1, 6)]
+    shown = narrow("When the front of value came, and the value at the end", "method", *stages, "in order")
     for result in results:
         for came, ordered in zip(result["fronts"], result["ordered"], strict=True):
             cells = ["never" if step is None else f"{step:,}" for step in came]

@@ -34,7 +34,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
-from _bench import wilson
+from _bench import narrow, wilson
 from _kept import kept
 from _stitching import METHODS, REWARD_SCALE, Trained, certified, file_of, identity, log_of, trained
 from rich.console import Console
@@ -147,12 +147,10 @@ def result_of(name: str, settings: Settings, data: Dataset | None, *, keep: bool
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """The rows as a person reads them: success at the end, which is success ever."""
-    shown = Table(
-        title="Success from the start, in layouts that were held out", title_justify="left", box=None,
-        pad_edge=False, padding=(0, 1, 0, 0),
+    shown = narrow(
+        "Success from the start, in layouts that were held out",
+        "method", "path", "success", "95 %", "each seed", "claim", "truth",
     )  # fmt: skip
-    for column in ("method", "path", "success", "95 %", "each seed", "claim", "truth"):
-        shown.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
     for row in rows:
         name = ", ".join(filter(None, (row["method"].removesuffix(" actions"), log_named(row))))
         values = ["" if row[of] is None else f"{np.mean(row[of]):,.1f}" for of in ("claim", "truth")]

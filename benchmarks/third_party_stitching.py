@@ -34,7 +34,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import evaluators
 import numpy as np
 import tyro
-from _bench import Options
+from _bench import Options, narrow
 from _kept import RESULTS, kept
 from rich.console import Console
 from rich.table import Table
@@ -273,13 +273,10 @@ def row_of(name: str, found: dict[str, Any]) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """The rows as a person reads them."""
-    shown = Table(
-        title="Success in worlds that others made", title_justify="left", box=None, pad_edge=False,
-        padding=(0, 2, 0, 0),
+    shown = narrow(
+        "Success in worlds that others made", "part", "method", "task",
+        "success", "95 %", "late", "of each task", "published", words=3,
     )  # fmt: skip
-    words = ("part", "method", "task")
-    for column in (*words, "success", "95 %", "late", "of each task", "published"):
-        shown.add_column(column, justify="left" if column in words else "right", no_wrap=True)
     for row in rows:
         published = "" if row["published"] is None else "{:g} ± {:g} %".format(*row["published"])
         each = " ".join(f"{share:.2f}" for share in row["per_task"]) if len(row["per_task"]) > 1 else ""

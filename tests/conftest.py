@@ -1,5 +1,6 @@
 """What every test shares: the CPU backend, deterministic properties, and where the third-party data lies."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from making.command import Command
 
 ROOT = Path(__file__).resolve().parent.parent
+MANY_MAPS = 20_000
 
 # Before anything imports JAX. Children that tests start inherit these, and reuse what others compiled.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -54,6 +56,19 @@ def handlers_of_signals() -> Generator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_maps() -> Generator[None]:
+    """Programs that are compiled stay mapped into memory, a hundred maps a test; beyond the kernel's limit
+    (65,530 by default) XLA ends the process."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.is_file() and maps.read_bytes().count(b"\n") > MANY_MAPS:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

@@ -151,6 +151,19 @@ def test_convolutions_see_where_things_are() -> None:
     np.testing.assert_allclose(net(jnp.asarray(image).reshape(2, 1, 8, 8, 1))[:, 0], features, atol=1e-6)
 
 
+@pytest.mark.parametrize("count", [1, 70, 64 * 20 + 3])
+def test_a_batch_that_goes_through_in_parts_is_seen_as_its_pictures_are_alone(count: int) -> None:
+    net = ConvNet((8, 8, 1), KEY)
+    images = jnp.asarray(np.random.default_rng(count).uniform(size=(count, 8, 8, 1)), jnp.float32)
+    total = lambda net, x: (net(x) * jnp.arange(net.size)).sum(-1)  # noqa: E731
+    alone = jax.jit(jax.vmap(lambda one: total(net, one)))
+    np.testing.assert_allclose(total(net, images), alone(images), rtol=1e-5)
+    gradients = eqx.filter_grad(lambda net: total(net, images).mean())(net)
+    expected = eqx.filter_grad(lambda net: jax.vmap(lambda one: total(net, one))(images).mean())(net)
+    for found, wanted in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(jnp.abs(wanted).max()))
+
+
 def test_a_layer_of_patches_is_a_convolution_whose_windows_do_not_overlap() -> None:
     net = ConvNet((10, 7, 3), KEY)
     image = np.random.default_rng(0).uniform(size=(2, 10, 7, 3)).astype(np.float32)

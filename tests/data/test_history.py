@@ -189,9 +189,28 @@ def test_a_policy_takes_the_last_images_and_is_evaluated_with_them(tmp_path: Pat
     with pytest.raises(RefusedInput, match=r"of shape \[2, 2, 3\].*found \[2, 2, 1\]"):
         run.policy.act(image[0])
     assert suture.evaluate(run, Frames, episodes=3).lengths.min() >= 3
-    for ask in (lambda: suture.estimate(run, data), lambda: suture.finetune(run, Frames, data=data)):
-        with pytest.raises(ConfigError, match="frame"):
-            ask()
+    with pytest.raises(ConfigError, match="frame"):
+        suture.estimate(run, data)
+
+
+@pytest.mark.usefixtures("compiled_once")
+def test_a_run_goes_on_online_with_the_last_images(tmp_path: Path) -> None:
+    """What it plays and learns from meanwhile are single images: those that belong together stand together."""
+    image = np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1) + np.zeros((2, 2, 1), np.uint8)
+    data = dataclasses.replace(
+        dataset_of((4, 5)), observation=image, next_observation=image + 1, observation_space=space_of(image),
+        action=np.zeros((9, 2), np.float32), action_space=Box((2,), low=(-1.0,) * 2, high=(1.0,) * 2),
+    )  # fmt: skip
+    iql = suture.IQL(hidden=(4,), batch_size=4)
+    run, _ = told(iql, data, out=tmp_path / "run", steps=2, frame_stack=3)
+    online: dict[str, Any] = {"data": data, "steps": 12, "window": 2, "at_once": 2, "checkpoint_every": 5}
+    done = suture.finetune(run, Frames, out=tmp_path / "online", **online)
+    assert done.outcome is suture.Outcome.COMPLETED
+    played = load(tmp_path / "online" / "online")
+    assert played.observation_space == data.observation_space
+    first = played.episode_start[:-1]
+    assert (np.asarray(played.observation)[first, 0, 0, 0] % 10 == 0).all()
+    assert suture.evaluate(done, Frames, episodes=2).lengths.min() >= 3
 
 
 def test_stacks_without_images_or_of_pieces_of_episodes_are_refused(store: Path, tmp_path: Path) -> None:

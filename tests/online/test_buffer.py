@@ -22,17 +22,17 @@ from suture.online.buffer import BLOCK, Buffer
 from suture.training.program import sample_rows
 
 METHODS: dict[str, Algorithm[Any]] = {
-    "bc": BC(), "images": BC(), "next actions": ReBRAC(), "returns": CalQL(), "steps": TD3(n_step=3),
+    "bc": BC(), "images": BC(), "images back": TD3(), "next actions": ReBRAC(), "returns": CalQL(), "steps": TD3(n_step=3),
     "chunks": TD3(chunk=4),
 }  # fmt: skip
 LOG, ROUNDS = (9, 7), ((5,), (3, 8), (2,), (BLOCK + 5,))
 
 
-def staged(algorithm: Algorithm[Any], data: Dataset) -> Stage:
+def staged(algorithm: Algorithm[Any], data: Dataset, stack: int = 1) -> Stage:
     return Stage(
         dataset=data, normaliser=Normaliser(reward_scale=3.0), needs=algorithm.needs,
         rows=np.flatnonzero(algorithm.rows(data)), window=algorithm.window, chunk=algorithm.decision_steps,
-        discount=0.9,
+        discount=0.9, stack=stack,
     )  # fmt: skip
 
 
@@ -45,15 +45,15 @@ def pictures(rows: int, seed: int) -> dict[str, Any]:
 @pytest.mark.parametrize("name", METHODS)
 def test_rows_that_came_since_are_those_of_one_dataset(name: str) -> None:
     """Also where more comes than was reserved: the place is doubled, more than once."""
-    algorithm = METHODS[name]
+    algorithm, seen, stack = METHODS[name], name.startswith("images"), 3 if name == "images back" else 1
     parts = [
-        dataset_of(lengths, seed=seed, observation=pictures(sum(lengths), seed) if name == "images" else None)
+        dataset_of(lengths, seed=seed, observation=pictures(sum(lengths), seed) if seen else None)
         for seed, lengths in enumerate((LOG, *ROUNDS))
     ]
-    buffer = Buffer(staged(algorithm, parts[0]), algorithm, capacity=20)
+    buffer = Buffer(staged(algorithm, parts[0], stack), algorithm, capacity=20)
     for part in parts[1:]:
         buffer.add(part)
-    together = staged(algorithm, join(parts))
+    together = staged(algorithm, join(parts), stack)
     ours, theirs = buffer.rows(0.5, 0.5, 1, 1.0), together.everything()
     assert ours.growth is not None
     assert buffer.stage.eligible + int(ours.growth.filled) == together.eligible

@@ -18,7 +18,6 @@ from suture.online.explore import Explorer
 from suture.online.settings import Online, Rounds
 from suture.spaces import Array, Discrete, Tree
 from suture.training.accept import as_stored
-from suture.training.given import require_one_image
 from suture.training.program import State
 from suture.training.run import Recipe
 
@@ -48,7 +47,6 @@ class Collector:
     """
 
     def __init__(self, recipe: Recipe, environment: str | Make, how: Online | Rounds):
-        require_one_image(recipe.settings, "Collecting episodes")
         self.recipe, self.name, self.seed = recipe, named(environment), recipe.sweep.seed
         self._explorer = Explorer(
             recipe, noise=how.exploration_noise, random=how.random_actions, seed=self.seed
@@ -84,6 +82,7 @@ class Collector:
             played = rollout(
                 watched, self._vector, episodes=episodes, seed=APART + self.seed, first=first,
                 chunk=self.recipe.algorithm.decision_steps, record=steps.append,
+                stack=self.recipe.settings.frame_stack,
             )  # fmt: skip
         except _Left:
             return None

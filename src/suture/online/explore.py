@@ -43,7 +43,7 @@ class Explorer:
         """
         scale, space, chunk = (
             self.recipe.normaliser,
-            self.recipe.observation,
+            self.recipe.seen,
             self.recipe.algorithm.decision_steps,
         )
         leaves, self._form = jax.tree.flatten(state)  # once: it takes as long as an action

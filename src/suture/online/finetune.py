@@ -141,7 +141,7 @@ def _member(run: Run, member: int | None) -> int:
 def _require_kind(run: Run, algorithm: Algorithm[Any]) -> None:
     if type(algorithm) is not type(run.algorithm):
         raise ConfigError(f"{run.path} is a run of {run.algorithm.name}, not of {algorithm.name}. Train one.")
-    for name in ("count_penalty", "balance", "hindsight", "frame_stack"):
+    for name in ("count_penalty", "balance", "hindsight"):
         if getattr(run.recipe.settings, name) != getattr(Settings(), name):
             raise ConfigError(
                 f"{run.path} was trained with --{name.replace('_', '-')}, which is not known of rows that "

@@ -195,7 +195,7 @@ def test_a_policy_takes_the_last_images_and_is_evaluated_with_them(tmp_path: Pat
 
 @pytest.mark.usefixtures("compiled_once")
 def test_a_run_goes_on_online_with_the_last_images(tmp_path: Path) -> None:
-    """What it plays and learns from meanwhile are single images: those that belong together stand together."""
+    """What it plays is kept as single images, of which the policy sees three at once."""
     image = np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1) + np.zeros((2, 2, 1), np.uint8)
     data = dataclasses.replace(
         dataset_of((4, 5)), observation=image, next_observation=image + 1, observation_space=space_of(image),

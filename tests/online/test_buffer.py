@@ -22,8 +22,8 @@ from suture.online.buffer import BLOCK, Buffer
 from suture.training.program import sample_rows
 
 METHODS: dict[str, Algorithm[Any]] = {
-    "bc": BC(), "images": BC(), "images back": TD3(), "next actions": ReBRAC(), "returns": CalQL(), "steps": TD3(n_step=3),
-    "chunks": TD3(chunk=4),
+    "bc": BC(), "images": BC(), "images back": TD3(), "next actions": ReBRAC(),
+    "returns": CalQL(), "steps": TD3(n_step=3), "chunks": TD3(chunk=4),
 }  # fmt: skip
 LOG, ROUNDS = (9, 7), ((5,), (3, 8), (2,), (BLOCK + 5,))
 

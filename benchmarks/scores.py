@@ -44,8 +44,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fql": {"hidden": NARROW},
     "ifql": {"hidden": NARROW},
 }
-"""Beside the defaults, the same for all tasks: what two cores can train (of CQL, a soft maximum over 12 sampled
-actions in place of 30, whose gradient flows through one of them)."""
+"""Beside the defaults, the same for all tasks: what two cores can train (of CQL a soft maximum over 12
+sampled actions in place of 30, whose gradient flows through one of them)."""
 METHODS: dict[str, Algorithm[Any]] = {
     **{name: algorithm(**SETTINGS.get(name, {})) for name, algorithm in ALGORITHMS.items() if name != "dqn"},
     "cql-exact": suture.CQL(hidden=NARROW),

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from suture.envs.composite.certificate import STEPS
 from suture.envs.composite.twin import Twin
-from suture.envs.finite import TabularMDP
+from suture.envs.finite import TabularMDP, optimal
 from suture.report import figures
 from suture.spaces import Array
 from suture.storage import atomic
@@ -59,12 +59,8 @@ def success(mdp: TabularMDP, policy: Array, limit: int = LIMIT) -> float:
 
 def planned(mdp: TabularMDP, allowed: Array) -> Array:
     """The best policy (S, A) within a support (S, A); uniform over what cannot be told apart."""
-    value, change, quality = np.zeros(mdp.states), np.inf, np.zeros(mdp.reward.shape)
+    quality = np.where(allowed, optimal(mdp, allowed)[0], -np.inf)
     known = allowed.any(axis=1)
-    while change > 1e-12:
-        quality = np.where(allowed, mdp.backup(value), -np.inf)
-        best = np.where(known, quality.max(axis=1), 0.0)
-        value, change = best, np.abs(best - value).max()
     choices = np.where(known[:, None], quality >= quality.max(axis=1, keepdims=True) - TIE, True)
     return choices / choices.sum(axis=1, keepdims=True)
 
@@ -90,8 +86,7 @@ def counted(twin: Twin, overlap: float, settings: Settings, seed: int) -> tuple[
 def row_of(twin: Twin, overlap: float, settings: Settings) -> dict[str, Any]:
     """Every way's success at one overlap."""
     exact = twin.mdp()
-    support = np.repeat(twin.recorded(overlap)[:, None], len(STEPS), axis=1)
-    told = {"planning": [success(exact, planned(exact, support))], "from a log": [], "cloning": []}
+    told = {"planning": [success(exact, planned(exact, twin.support(overlap)))], "from a log": [], "cloning": []}
     for seed in range(settings.logs):
         shown, visits = counted(twin, overlap, settings, seed)
         told["from a log"].append(success(exact, planned(shown, visits > 0)))

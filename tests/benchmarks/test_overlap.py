@@ -25,8 +25,8 @@ def test_success_is_the_negative_binomial_s(limit: int) -> None:
 
 
 def test_what_nothing_tells_apart_is_chosen_at_random() -> None:
-    mdp, recorded = TWIN.mdp(), TWIN.recorded(0.5)
-    policy = overlap.planned(mdp, np.repeat(recorded[:, None], len(STEPS), axis=1))
+    mdp, support = TWIN.mdp(), TWIN.support(0.5)
+    policy, recorded = overlap.planned(mdp, support), support.all(axis=1)
     worthless = ~recorded | ((TWIN.stage(np.arange(mdp.states)) == 0) & ~np.roll(recorded, -TWIN.length))
     np.testing.assert_allclose(policy[worthless], 1 / len(STEPS))
     assert (policy[~worthless].max(axis=1) == 1).all()

@@ -68,7 +68,7 @@ def test_the_share_of_starts_with_a_path_is_the_overlap() -> None:
 @pytest.mark.parametrize("overlap", [0.0, 0.1, 0.25])
 def test_a_log_shows_set_b_where_it_is_recorded_and_nowhere_else(overlap: float) -> None:
     """At 0, and at what is less than half a context, nowhere."""
-    log, recorded = columns(TWIN, episodes=200, overlap=overlap), TWIN.recorded(overlap)
+    log, recorded = columns(TWIN, episodes=200, overlap=overlap), TWIN.support(overlap).all(axis=1)
     shown = np.isin(np.arange(TWIN.states), log["here"][log["before"] == SETS["B"]])
     assert not (shown & ~recorded).any()
     assert shown.any() == (overlap == 0.25)

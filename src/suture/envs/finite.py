@@ -97,12 +97,14 @@ def optimal(
 ) -> tuple[Array, Array, float]:
     """Q (S, A), greedy actions (S,) and value of the start of the best policy, by value iteration.
 
-    allowed: (S, A) the actions that may be taken, such as those that a log supports; all where None.
+    allowed: (S, A) the actions that may be taken, such as those that a log supports; all where None. A state
+        in which there is none is worth 0.
     """
     usable = np.ones(mdp.reward.shape, bool) if allowed is None else allowed
     value, change = np.zeros(mdp.states), np.inf
     while change > tolerance:
         best = np.where(usable, mdp.backup(value), -np.inf).max(axis=1)
+        best = np.where(usable.any(axis=1), best, 0.0)
         value, change = best, np.abs(best - value).max()
     quality = mdp.backup(value)
     return quality, np.where(usable, quality, -np.inf).argmax(axis=1), float(mdp.start @ value)

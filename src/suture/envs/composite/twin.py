@@ -13,7 +13,7 @@ import numpy as np
 
 from suture.data.log import Log
 from suture.envs.composite.certificate import STEPS, TASK
-from suture.envs.finite import TabularMDP
+from suture.envs.finite import TabularMDP, optimal
 from suture.errors import ConfigError
 from suture.spaces import Array, Box, Discrete
 
@@ -68,23 +68,23 @@ class Twin:
         start[self.state(np.arange(self.contexts), 0)] = 1 / self.contexts
         return TabularMDP(transition, reward, self.discount, start)
 
-    def recorded(self, overlap: float) -> Array:
-        """In which states some set is recorded, (S,).   overlap: share of the contexts that set B covers."""
+    def support(self, overlap: float) -> Array:
+        """What some set shows, with enough data, (S, A): every action of the states in which one is recorded.
+
+        overlap: share of the contexts that set B covers.
+        """
         number = np.arange(self.states)
         context = number // (len(STEPS) * self.length)
-        return np.asarray((self.stage(number) != SETS["B"]) | (context < round(overlap * self.contexts)))
+        recorded = (self.stage(number) != SETS["B"]) | (context < round(overlap * self.contexts))
+        return np.repeat(recorded[:, None], len(STEPS), axis=1)
 
     def boundary_values(self, overlap: float) -> Array:
         """The value of the best policy within the log at the boundaries of the stages, (5, contexts).
 
-        With enough data every action is shown wherever a set is recorded; where none is, there is nothing to
-        go on by, and the value is 0.
+        Where nothing is recorded there is nothing to go on by, and the value is 0.
         """
-        mdp, recorded = self.mdp(), self.recorded(overlap)
-        value, change = np.zeros(mdp.states), np.inf
-        while change > 1e-12:
-            best = np.where(recorded, mdp.backup(value).max(axis=1), 0.0)
-            value, change = best, np.abs(best - value).max()
+        support = self.support(overlap)
+        value = np.where(support, optimal(self.mdp(), support)[0], 0.0).max(axis=1)
         return np.asarray(value[self.state(np.arange(self.contexts), np.arange(len(STEPS))[:, None])])
 
     def log(

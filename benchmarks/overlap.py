@@ -86,7 +86,11 @@ def counted(twin: Twin, overlap: float, settings: Settings, seed: int) -> tuple[
 def row_of(twin: Twin, overlap: float, settings: Settings) -> dict[str, Any]:
     """Every way's success at one overlap."""
     exact = twin.mdp()
-    told = {"planning": [success(exact, planned(exact, twin.support(overlap)))], "from a log": [], "cloning": []}
+    told = {
+        "planning": [success(exact, planned(exact, twin.support(overlap)))],
+        "from a log": [],
+        "cloning": [],
+    }
     for seed in range(settings.logs):
         shown, visits = counted(twin, overlap, settings, seed)
         told["from a log"].append(success(exact, planned(shown, visits > 0)))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 WIDTH, HEIGHT = 360, 240
@@ -146,14 +146,20 @@ def _panel(alt: Any, panel: Panel, names: list[str], *, x: str, y: str, label: s
     return (band + line + crosses).properties(title=heading, width=WIDTH, height=HEIGHT)
 
 
-def _scale(alt: Any, rows: Rows) -> tuple[Any, Any, str]:
-    """Scale, axis, what to say of them: linear, or logarithmic in size where some means are far from most.
+def usual_size(values: Iterable[float]) -> float | None:
+    """Where some values are far from most: the size of half of them; None where a linear scale shows all.
 
-    Sizes below that of half of the means are about linear then, so that both signs and 0 have their place.
+    A scale that is logarithmic in size is about linear below it, so that both signs and 0 have their place.
     """
-    sizes = sorted(abs(row["mean"]) for row in rows)
-    usual = max(sizes[len(sizes) // 2], 1e-9)
-    if sizes[-1] < FAR * usual:
+    sizes = sorted(abs(value) for value in values)
+    usual = max(float(sizes[len(sizes) // 2]), 1e-9)
+    return usual if sizes[-1] >= FAR * usual else None
+
+
+def _scale(alt: Any, rows: Rows) -> tuple[Any, Any, str]:
+    """Scale, axis, what to say of them: linear, or logarithmic in size."""
+    usual = usual_size(row["mean"] for row in rows)
+    if usual is None:
         return alt.Scale(zero=False), alt.Axis(), ""
     low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
     first, last = math.ceil(math.log10(usual)), math.floor(math.log10(max(abs(low), abs(high))))

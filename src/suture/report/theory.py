@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from suture.report.figures import FAR, Panel, stacked
+from suture.report.figures import Panel, stacked, usual_size
 from suture.theory.claim import Plot
 from suture.theory.table import Examined
 
@@ -63,10 +63,8 @@ def _small(plot: Plot) -> RenderableType:
     first, last = (of(of(curve.x) for curve in plot.curves) for of in (min, max))
     at = np.linspace(first, last, CELLS)
     lines = [np.interp(at, curve.x, curve.y, left=np.nan, right=np.nan) for curve in plot.curves]
-    sizes = np.sort(np.abs(np.concatenate([curve.y for curve in plot.curves])))
-    usual = max(float(sizes[len(sizes) // 2]), 1e-9)
-    far = sizes[-1] >= FAR * usual  # logarithmic in size, as in `figures.stacked`
-    lines = [np.sign(line) * np.log1p(np.abs(line) / usual) if far else line for line in lines]
+    usual = usual_size(value for curve in plot.curves for value in curve.y)
+    lines = [line if usual is None else np.sign(line) * np.log1p(np.abs(line) / usual) for line in lines]
     low, high = np.nanmin(lines), np.nanmax(lines)
     grid = Table.grid(padding=(0, 2))
     for curve, line in zip(plot.curves, lines, strict=True):
@@ -74,7 +72,7 @@ def _small(plot: Plot) -> RenderableType:
         bars = "".join(" " if np.isnan(part) else BARS[min(int(part), len(BARS) - 1)] for part in parts)
         what = ", truth" if curve.what == "truth" else ""
         grid.add_row(Text(bars), Text(f"{curve.name}{what}: {curve.y[0]:.3g} to {curve.y[-1]:.3g}"))
-    how = ", logarithmic in size" if far else ""
+    how = "" if usual is None else ", logarithmic in size"
     return Group(Text(f"{plot.title}: {plot.y} over {plot.x}, {first:g} to {last:g}{how}"), grid)
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
-from suture.algorithms.critic_based import CriticBased
+from suture.algorithms.encoding import SharesEncoder
 from suture.config import bounded
 from suture.keys import Key
 from suture.nets.critics import Critic, critic_for
@@ -39,7 +39,7 @@ class WeightedState(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightedActorCritic(CriticBased[WeightedState]):
+class WeightedActorCritic(SharesEncoder[WeightedState]):
     """Q of the policy by temporal differences, and the policy by cloning with weights from the advantage."""
 
     head: Head = fields.head()
@@ -61,7 +61,7 @@ class WeightedActorCritic(CriticBased[WeightedState]):
         observation, action, norm = spec.observation, self.decision_space(spec), self.layer_norm
         critic = critic_for(observation, action, self.hidden, self.critics, key_critic, layer_norm=norm)
         policy = policy_for(observation, action, self.head, self.hidden, key_actor, dropout=self.dropout)
-        actor = Trainable.of(policy, self._actor_optimiser())
+        actor = Trainable.of(self.own(policy), self._actor_optimiser())
         return WeightedState(Trainable.of(critic, self.critic_optimiser()), critic, actor)
 
     def _actor_optimiser(self) -> optax.GradientTransformation:
@@ -72,7 +72,7 @@ class WeightedActorCritic(CriticBased[WeightedState]):
         assert batch.discount is not None
         assert batch.next_observation is not None
         key_next, key_own, key_dropout = jax.random.split(key, 3)
-        following = state.actor.net(batch.next_observation)
+        following = self.policy(state)(batch.next_observation)
         next_value = expected_value(
             state.target_critic, batch.next_observation, following, key_next, samples=1, spread=self.spread
         )
@@ -81,7 +81,7 @@ class WeightedActorCritic(CriticBased[WeightedState]):
         q = self.pessimistic(critic.net(batch.observation, batch.action))
 
         def loss(policy: Policy) -> tuple[Array, Metrics]:
-            own = policy(batch.observation, key_dropout)
+            own = self.seeing(policy, critic.net)(batch.observation, key_dropout)
             advantage = q - self.baseline(critic.net, batch, jax.lax.stop_gradient(own), key_own)
             weight = self.weight(advantage)
             value = -(weight * own.log_likelihood(batch.action)).mean()
@@ -93,7 +93,7 @@ class WeightedActorCritic(CriticBased[WeightedState]):
         return WeightedState(critic, target_critic, actor), metrics | more
 
     def policy(self, state: WeightedState) -> Policy:
-        return state.actor.net
+        return self.seeing(state.actor.net, state.critic.net)
 
 
 @dataclasses.dataclass(frozen=True)

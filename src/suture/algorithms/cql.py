@@ -77,7 +77,7 @@ class CQL(Conservative[SACState | ChoiceState]):
     def policy(self, state: CQLState) -> Policy:
         if isinstance(state.learner, ChoiceState):
             return GreedyPolicy(state.learner.critic.net, self.spread)
-        return state.learner.actor.net
+        return self.seeing(state.learner.actor.net, state.learner.critic.net)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,4 +108,4 @@ class CalQL(Conservative[SACState]):
         return Proposals(plain.action, plain.log_density, floor)
 
     def policy(self, state: ConservativeState[SACState]) -> Policy:
-        return state.learner.actor.net
+        return self.seeing(state.learner.actor.net, state.learner.critic.net)

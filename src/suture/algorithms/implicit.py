@@ -1,7 +1,7 @@
 """Values that look for the best logged actions and ask about no others: what IQL and IFQL share."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
-from suture.algorithms.critic_based import CriticBased, S
+from suture.algorithms.critic_based import S
+from suture.algorithms.encoding import SharesEncoder
 from suture.keys import Key
 from suture.nets.critics import Critic, Value, critic_for
 from suture.nets.mlp import Activation
@@ -29,7 +30,7 @@ class Values(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class ImplicitValues(CriticBased[S]):
+class ImplicitValues(SharesEncoder[S]):
     """V is an upper expectile of Q over the behaviour's actions; Q regresses on `r + gamma V(s')`."""
 
     expectile: float = fields.expectile()
@@ -43,7 +44,7 @@ class ImplicitValues(CriticBased[S]):
             observation, action, self.hidden, self.critics, keys[1], layer_norm=norm, activation=activation
         )
         return Values(
-            Trainable.of(value, adam(self.value_learning_rate)),
+            Trainable.of(self.own(value), adam(self.value_learning_rate)),
             Trainable.of(critic, self.critic_optimiser()),
             critic,
         )
@@ -56,23 +57,30 @@ class ImplicitValues(CriticBased[S]):
         """
         assert batch.reward is not None
         assert batch.discount is not None
+        critics = values.critic.net
         target_q = self.pessimistic(values.target_critic(batch.observation, batch.action))
 
         def value_loss(net: Value) -> tuple[Array, Metrics]:
-            loss = expectile_loss(target_q - net(batch.observation), self.expectile)
+            loss = expectile_loss(target_q - self.seeing(net, critics)(batch.observation), self.expectile)
             return loss, scalars(value_loss=loss)
 
         value, value_metrics = values.value.descend(value_loss, adam(self.value_learning_rate))
-        v, next_v = _now_and_next(value.net, batch)
+        v, next_v = self._now_and_next(self.seeing(value.net, critics), batch)
         target = one_step_target(batch.reward, self.discount * batch.discount, next_v)
         critic, critic_metrics = self.fit_critic(values.critic, batch, target)
         target_critic = follow(values.target_critic, critic.net, self.target_rate)
         metrics = value_metrics | critic_metrics | scalars(value_mean=v.mean())
         return Values(value, critic, target_critic), target_q - v, metrics
 
+    def value(self, state: Any) -> Value:
+        """V of a state, as it is asked."""
+        return self.seeing(state.value.net, state.critic.net)
 
-def _now_and_next(value: Value, batch: Batch) -> tuple[Array, Array]:
-    """V of the observations and of the next observations, in one pass."""
-    both = jax.tree.map(lambda *rows: jnp.concatenate(rows), batch.observation, batch.next_observation)
-    v, next_v = jnp.split(value(both), 2)
-    return v, next_v
+    def _now_and_next(self, value: Value, batch: Batch) -> tuple[Array, Array]:
+        """V of the observations and of the next observations: in one pass, or where the first are encoded."""
+        assert batch.next_observation is not None
+        if self.shared_encoder:
+            return value(batch.observation), value(batch.next_observation)
+        both = jax.tree.map(lambda *rows: jnp.concatenate(rows), batch.observation, batch.next_observation)
+        v, next_v = jnp.split(value(both), 2)
+        return v, next_v

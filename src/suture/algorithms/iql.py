@@ -84,7 +84,7 @@ class IQL(ImplicitValues[IQLState]):
         values, action = self.init_values(spec, (key_value, key_critic)), self.decision_space(spec)
         policy = policy_for(spec.observation, action, self.head, self.hidden, key_actor, dropout=self.dropout)
         steps = spec.steps if self.actor_schedule == "cosine" else 0
-        return IQLState(*values, Trainable.of(policy, self._actor_optimiser(steps)), steps)
+        return IQLState(*values, Trainable.of(self.own(policy), self._actor_optimiser(steps)), steps)
 
     def _actor_optimiser(self, steps: int) -> optax.GradientTransformation:
         return adam(self.actor_learning_rate, cosine(steps))
@@ -102,12 +102,15 @@ class IQL(ImplicitValues[IQLState]):
         temperature = 0.0 if cloned else self.inverse_temperature
         weight = exponential_weight(advantage, temperature, self.max_weight)
 
+        def seen(policy: Policy) -> Policy:
+            return self.seeing(policy, state.critic.net)
+
         def weighted(policy: Policy) -> tuple[Array, Metrics]:
-            loss = -(weight * policy(batch.observation, key).log_likelihood(batch.action)).mean()
+            loss = -(weight * seen(policy)(batch.observation, key).log_likelihood(batch.action)).mean()
             return loss, scalars(actor_loss=loss, actor_weight=weight.mean())
 
         def ascending(policy: Policy) -> tuple[Array, Metrics]:
-            answer = with_std(policy, CLONING_STD)(batch.observation, key)
+            answer = with_std(seen(policy), CLONING_STD)(batch.observation, key)
             q = self.pessimistic(state.target_critic(batch.observation, answer.mode()))
             loss = scaled_ascent(q) - self.bc_weight * answer.log_likelihood(batch.action).mean()
             return loss, scalars(actor_loss=loss, actor_value=q.mean())
@@ -116,6 +119,7 @@ class IQL(ImplicitValues[IQLState]):
         return state.actor.descend(loss, self._actor_optimiser(state.steps))
 
     def policy(self, state: IQLState) -> Policy:
+        policy = self.seeing(state.actor.net, state.critic.net)
         if self.extraction == "greedy":
-            return GreedyInSupport(state.actor.net, state.critic.net, self.threshold, self.spread)
-        return state.actor.net
+            return GreedyInSupport(policy, state.critic.net, self.threshold, self.spread)
+        return policy

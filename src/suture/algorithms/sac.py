@@ -16,7 +16,8 @@ from jaxtyping import Array
 
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
-from suture.algorithms.critic_based import Asked, CriticBased, Held, S, value_limit
+from suture.algorithms.critic_based import Asked, Held, S, value_limit
+from suture.algorithms.encoding import SharesEncoder
 from suture.algorithms.multiplier import Multiplier, multiplier, rise
 from suture.config import bounded
 from suture.keys import Key
@@ -28,8 +29,7 @@ from suture.nets.policies import Policy, policy_for
 from suture.objectives.returns import one_step_target, with_entropy
 from suture.spaces import Box, Discrete
 
-PAPER = "Haarnoja et al. 2018 (arXiv:1812.05905)"
-CHOICES = "Christodoulou 2019 (arXiv:1910.07207)"
+PAPER, CHOICES = "Haarnoja et al. 2018 (arXiv:1812.05905)", "Christodoulou 2019 (arXiv:1910.07207)"
 Asking: TypeAlias = Callable[[Critic, Distribution, Distribution, Key], Asked]
 """How critics are asked, given the policy at the observations and at the next ones, and a key."""
 
@@ -44,7 +44,7 @@ class SACState(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class SoftActorCritic(CriticBased[S]):
+class SoftActorCritic(SharesEncoder[S]):
     """A stochastic policy that climbs the critics, with its entropy as a further reward."""
 
     entropy_backup: bool = bounded(
@@ -75,7 +75,7 @@ class SoftActorCritic(CriticBased[S]):
         policy = policy_for(seen, space, "tanh_gaussian", self.hidden, keys[1])
         return SACState(
             Trainable.of(critic, self.critic_optimiser()), critic,
-            Trainable.of(policy, adam(self.actor_learning_rate)),
+            Trainable.of(self.own(policy), adam(self.actor_learning_rate)),
             multiplier(self.initial_temperature, adam(self.temperature_learning_rate)),
         )  # fmt: skip
 
@@ -89,13 +89,13 @@ class SoftActorCritic(CriticBased[S]):
         key_now, key_next, key_ask = jax.random.split(key, 3)
 
         def loss(policy: Policy) -> tuple[Array, tuple[Distribution, Array, Array]]:
-            now = policy(batch.observation)
+            now = self.seeing(policy, state.critic.net)(batch.observation)
             drawn = draw(now, key_now)
             value = self.actor_loss(state, batch, now, drawn)
             return value, (now, value, -drawn.mean(drawn.log_prob).mean())
 
         actor, (now, actor_loss, entropy) = state.actor.descend(loss, adam(self.actor_learning_rate))
-        following = state.actor.net(batch.next_observation)
+        following = self.seeing(state.actor.net, state.critic.net)(batch.next_observation)
         next_value = self.next_value(state, batch, following, key_next)
         target = one_step_target(batch.reward, self.discount * batch.discount, next_value)
         asked = (lambda net: ask(net, now, following, key_ask)) if ask else None
@@ -140,7 +140,7 @@ class SoftPolicy(SoftActorCritic[SACState]):
         return self.soft_update(state, batch, key)
 
     def policy(self, state: SACState) -> Policy:
-        return state.actor.net
+        return self.seeing(state.actor.net, state.critic.net)
 
 
 @dataclasses.dataclass(frozen=True)

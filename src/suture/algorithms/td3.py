@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
-from suture.algorithms.critic_based import CriticBased
+from suture.algorithms.encoding import SharesEncoder
 from suture.config import bounded
 from suture.keys import Key
 from suture.nets.critics import Critic, critic_for
@@ -45,7 +45,7 @@ class DeterministicState(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class DeterministicActorCritic(CriticBased[DeterministicState]):
+class DeterministicActorCritic(SharesEncoder[DeterministicState]):
     """A policy `action = pi(observation)` that follows a critic's gradient with respect to the action."""
 
     actions: ClassVar[frozenset[str]] = frozenset({"continuous"})
@@ -78,7 +78,7 @@ class DeterministicActorCritic(CriticBased[DeterministicState]):
         critic = critic_for(
             spec.observation, space, self.hidden, self.critics, key_critic, layer_norm=self.layer_norm
         )
-        actor = policy_for(spec.observation, space, "deterministic", self.hidden, key_actor)
+        actor = self.own(policy_for(spec.observation, space, "deterministic", self.hidden, key_actor))
         metrics = scalars(actor_loss=jnp.zeros(()), actor_value=jnp.zeros(()))
         slow = Slow(Trainable.of(actor, self._actor_optimiser()), actor, critic, metrics)
         return DeterministicState(
@@ -92,7 +92,8 @@ class DeterministicActorCritic(CriticBased[DeterministicState]):
         assert batch.reward is not None
         assert batch.discount is not None
         assert batch.next_observation is not None
-        following = state.slow.target_actor(batch.next_observation).mode()
+        target_actor = self.seeing(state.slow.target_actor, state.slow.target_critic)
+        following = target_actor(batch.next_observation).mode()
         noise = self.noise * jax.random.normal(key, following.shape)
         noisy = jnp.clip(following + jnp.clip(noise, -self.noise_limit, self.noise_limit), -1, 1)
         next_value = self.next_value(state.slow.target_critic, batch, noisy)
@@ -111,14 +112,14 @@ class DeterministicActorCritic(CriticBased[DeterministicState]):
         """One step of the policy up the critics, then one of both targets."""
 
         def loss(policy: Policy) -> tuple[Array, Metrics]:
-            return self.actor_loss(critic, batch, policy(batch.observation).mode())
+            return self.actor_loss(critic, batch, self.seeing(policy, critic)(batch.observation).mode())
 
         actor, metrics = slow.actor.descend(loss, self._actor_optimiser())
         target_actor = follow(slow.target_actor, actor.net, self.target_rate)
         return Slow(actor, target_actor, follow(slow.target_critic, critic, self.target_rate), metrics)
 
     def policy(self, state: DeterministicState) -> Policy:
-        return state.slow.actor.net
+        return self.seeing(state.slow.actor.net, state.critic.net)
 
 
 @dataclasses.dataclass(frozen=True)

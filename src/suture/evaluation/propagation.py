@@ -39,15 +39,15 @@ def boundary_values(run: Run, starts: Array) -> Array:
     starts: (5 * n, ...), stage by stage, as `starts_of` gives them.
     """
     if isinstance(run.algorithm, ImplicitValues):
-        values = _values(run.newest.state.value.net, run.recipe.normaliser.normalise(starts))
+        values = _values(run.algorithm, run.newest.state, run.recipe.normaliser.normalise(starts))
     else:
         values = asked(run, starts)[1]
     return np.asarray(values).reshape(len(run), len(STEPS), -1).mean(2)
 
 
 @eqx.filter_jit
-def _values(nets: Any, observation: Any) -> Any:
-    return jax.vmap(lambda net: net(observation))(nets)
+def _values(algorithm: ImplicitValues[Any], state: Any, observation: Any) -> Any:
+    return jax.vmap(lambda one: algorithm.value(one)(observation))(state)
 
 
 def exact_values() -> Array:

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Mapping
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -69,6 +69,33 @@ class Concatenate(Encoder):
     def __call__(self, observation: Observation) -> Float[Array, "*batch features"]:
         named = cast("Mapping[str, Observation]", observation)
         return jnp.concatenate([part(named[name]) for name, part in self.parts.items()], axis=-1)
+
+
+class Elsewhere(Encoder):
+    """Nothing: the network that holds it looks through the encoder of another one (`through`)."""
+
+    size: int = eqx.field(static=True)
+
+    def __call__(self, observation: Observation) -> Float[Array, "*batch features"]:
+        raise RuntimeError("This network has no encoder of its own: ask it through that of the critics.")
+
+
+Encoded = TypeVar("Encoded", bound=eqx.Module)
+"""A network with an `encoder`."""
+
+
+def without_encoder(net: Encoded) -> Encoded:
+    """The network with nothing in its encoder's place."""
+    return eqx.tree_at(_encoder, net, Elsewhere(_encoder(net).size))
+
+
+def through(net: Encoded, other: eqx.Module) -> Encoded:
+    """The network with another's encoder in the place of its own."""
+    return eqx.tree_at(_encoder, net, _encoder(other))
+
+
+def _encoder(net: Any) -> Encoder:
+    return net.encoder
 
 
 def encoder_for(space: Space, key: Key) -> Encoder:

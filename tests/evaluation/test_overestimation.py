@@ -1,13 +1,16 @@
 """Claims beside the truth: what critics are asked, what is played, and which part is outside the log."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from making.point import point_log
 from making.runs import suture
 from rich.console import Console
 
@@ -131,6 +134,23 @@ def test_a_fit_that_does_not_hold_costs_its_own_truth_alone(
 ])  # fmt: skip
 def test_the_last_checkpoint_is_among_those_that_are_fitted(count: int, most: int, places: list[int]) -> None:
     assert overestimation.spread_over(count, most) == places
+
+
+def test_chunks_are_put_beside_the_chunks_that_the_log_recorded(tmp_path: Path) -> None:
+    """Of two actions: not from an episode's last row; support is asked about the one that is played now."""
+    data = point_log(episodes=8)
+    study = Study(data=data, out=tmp_path, steps=20, every=20, seeds=2)
+    twice = TD3(hidden=(8,), batch_size=16, chunk=2)
+    claims = dataclasses.replace(study, fitted_steps=20).run([twice])
+    run, scales = open_run(tmp_path / "td3"), open_run(tmp_path / "bc").recipe.normaliser
+    pairs = np.flatnonzero(data.bootstrappable & ~np.isin(np.arange(len(data)), data.episode_start[1:] - 1))
+    seen = run.recipe.normaliser.normalise(data.observation[pairs])
+    unit = np.concatenate([scales.to_unit(data.action[pairs + ahead]) for ahead in (0, 1)], axis=-1)
+    for claim in claims:
+        state = jax.tree.map(lambda leaf, at=claim.seed: leaf[at], run.newest.state)
+        critic: Any = state.critic.net
+        assert claim.logged_claim == pytest.approx(float(critic(seen, unit).min(0).mean()), rel=1e-4)
+        assert 0 <= claim.outside_share <= 1
 
 
 def test_values_that_have_not_begun_are_no_divergence(data: Dataset, tmp_path: Path) -> None:

@@ -139,17 +139,19 @@ class Study:
         starts, truths = (self._starts(), fitted) if self.environment is None else self._played(run, worth)
         claims = asked(run, starts)[1].mean(1)
         actions, values = asked(run, sample.observation)
-        logged = _claims_of(run, sample.observation, sample.action).mean(1)
+        chunk = run.policies.chunk
+        first = actions if chunk == 1 else actions.reshape(*actions.shape[:2], chunk, -1)[:, :, 0]
+        logged = _claims_of(run, *sample.decisions(self.data, chunk))
         limit = algorithm.value_limit(run.recipe.spec)
         found = list[Claim]()
         for member in range(len(run)):
-            inside = sample.support.holds(sample.observation, actions[member])
+            inside = sample.support.holds(sample.observation, first[member])
             largest = _largest(run, member, step)
             found.append(Claim(
                 method=name, step=step, seed=run.members[member]["seed"],
                 claim=float(claims[member]), truth=None if truths is None else _known(truths[member]),
                 truth_is="fitted" if self.environment is None else "played",
-                logged_claim=float(logged[member]),
+                logged_claim=_mean(logged[member]),
                 logged_return=sample.earned(self.data, worth),
                 inside=_mean(values[member][inside]), outside=_mean(values[member][~inside]),
                 outside_share=float((~inside).mean()),
@@ -220,11 +222,10 @@ class Study:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Sample:
-    """Logged states and actions, and what the log vouches for there.   rows: of the dataset."""
+    """Logged states, and what the log vouches for there.   rows: of the dataset."""
 
     rows: Array
     observation: Tree
-    action: Array
     support: Support
 
     @staticmethod
@@ -232,8 +233,16 @@ class _Sample:
         eligible = np.flatnonzero(data.bootstrappable)
         rows = np.sort(np.random.default_rng(0).choice(eligible, min(ROWS, len(eligible)), replace=False))
         observation = map_arrays(lambda array: array[rows], data.observation)
-        action = np.asarray(behaviour.recipe.normaliser.to_unit(data.action[rows]))
-        return _Sample(rows, observation, action, Support.of(behaviour, observation, data.action[rows]))
+        return _Sample(rows, observation, Support.of(behaviour, observation, data.action[rows]))
+
+    def decisions(self, data: Dataset, chunk: int) -> tuple[Tree, Array]:
+        """The states from which `chunk` actions were recorded, and these side by side, in [-1, 1]."""
+        whole = data.episode_start[1:][data.episode_index[self.rows]] - self.rows >= chunk
+        rows = self.rows[whole]
+        recorded = data.action[rows[:, None] + np.arange(chunk)]
+        unit = np.asarray(self.support.behaviour.recipe.normaliser.to_unit(recorded))
+        action = unit[:, 0] if chunk == 1 else unit.reshape(len(rows), -1)
+        return map_arrays(lambda array: array[whole], self.observation), action
 
     def earned(self, data: Dataset, worth: Worth) -> float | None:
         """Mean discounted return after the sampled rows from which nearly all of it was recorded."""

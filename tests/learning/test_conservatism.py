@@ -82,6 +82,13 @@ def test_cal_ql_does_not_push_values_as_far_below_the_recorded_returns_as_cql() 
     assert LOW < action.min() <= action.max() < HIGH + 0.05
 
 
+def test_more_critics_claim_less_of_what_the_log_does_not_show() -> None:
+    """The minimum of 50 lies below that of 2; of as many in agreement, or of their mean, it would not."""
+    (_, few, _), (_, many, _) = (learned(SACN(**FIELDS, critics=count), seeds=4) for count in (2, 50))
+    assert (many < few + 0.01).all()
+    assert many.mean() < few.mean() - 0.05
+
+
 def test_diverse_critics_stay_within_the_log_where_as_many_others_do_not() -> None:
     """Six seeds each, and each is better than the behaviour, whose mean action is -0.15."""
     plain = SACN(**FIELDS, critics=10)

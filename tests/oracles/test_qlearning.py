@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from making.bandit import Quadratic
-from making.canonical import read_oracle, solve
+from making.canonical import exact_batch, read_oracle, solve
 from making.parity import STILL, Plain, agree, agree_with_differences
 from making.sets import dataset_of
 
@@ -71,6 +71,14 @@ def test_where_the_unseen_is_known_to_be_bad_it_finds_the_in_support_optimum(ora
     assert chosen.tolist() == [1, 0, 0, 2]
 
 
+def test_where_all_is_tried_it_finds_the_optimum(oracle: dict[str, Any]) -> None:
+    state = solve(DQN(**TABLES), batch=exact_batch(np.full((4, 3), 1 / 3), 30))
+    exact = oracle["optimal"]
+    q = np.asarray(state.critic.net.values(jnp.arange(4))[0])
+    np.testing.assert_allclose(q, exact["Q"], atol=1e-3)
+    assert evaluate(canonical(), np.eye(3)[q.argmax(1)])[2] == pytest.approx(exact["J"], abs=1e-5)
+
+
 @pytest.mark.parametrize(("unseen", "claimed", "true"), [(10.0, 9.0, -1.6517), (50.0, 45.0, -3.7086)])
 def test_what_was_never_tried_is_believed(unseen: float, claimed: float, true: float) -> None:
     """An unlogged action's value is never corrected: its reward is -2, and the claim is far from it."""
@@ -107,6 +115,28 @@ def test_cross_entropy_learns_the_probability_of_success() -> None:
     q = algorithm.critic(state)(jnp.array([0]), jnp.array([0]))
     assert float(q[0, 0]) == pytest.approx(0.3, abs=1e-3)
     assert isinstance(algorithm.critic(state), SigmoidCritic)
+
+
+@pytest.mark.parametrize("first", [0.05, 0.5])
+def test_what_was_never_tried_keeps_the_value_that_all_begin_with(first: float) -> None:
+    """A choice that leads back pays nothing: all that is claimed of it is what the other one began with."""
+    algorithm, two = DQN(**TABLES, loss="cross_entropy", first_value=first), Discrete(2)
+    loop = bandit([0.0], discount=1.0)
+    state = solve(algorithm, batch=loop, spec=dataclasses.replace(ONE, action=two), steps=2_000)
+    tried, other = algorithm.critic(state)(jnp.zeros(2, jnp.int32), jnp.arange(2))[0]
+    assert float(other) == pytest.approx(first, rel=0.2)
+    assert float(tried) == pytest.approx(0.9 * float(other), abs=1e-3)
+
+
+@pytest.mark.parametrize("network", ["late", "paper"])
+def test_values_begin_near_the_first_value(network: Any) -> None:
+    algorithm = QTOpt(hidden=(8,), loss="cross_entropy", network=network, critics=2, first_value=0.02)
+    state = algorithm.init(Spec(observation=Box((24, 24, 1), "uint8"), action=BOX), key_for(0, "init"))
+    pictures = np.random.default_rng(0).integers(256, size=(16, 24, 24, 1), dtype=np.uint8)
+    for critic in (state.critic.net, *state.targets):
+        q = algorithm.answers(critic)(pictures, jnp.zeros((16, 2)))
+        assert q.shape == (2, 16)
+        np.testing.assert_allclose(q, 0.02, rtol=0.2)
 
 
 def test_probabilities_are_what_the_greedy_policy_spreads_too() -> None:

@@ -81,7 +81,7 @@ def test_methods_share_one() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", (*FAMILIES, "ifql"))
+@pytest.mark.parametrize("name", [*FAMILIES, "ifql"])
 def test_where_nothing_is_encoded_it_changes_nothing(name: str) -> None:
     after = []
     for shared in (True, False):

@@ -74,6 +74,9 @@ MULTIPLICATIONS: dict[str, float] = {
     "rebrac": POINT.forward() + ACTOR_CRITIC + (POINT.train() + 2 * Q.through()) / 2,
     "sac": SOFT + ACTOR_CRITIC,
     "sac_n": GAUSSIAN.forward() + GAUSSIAN.train() + MEMBERS * (Q.forward() + Q.train() + Q.through()),
+    # beside SAC-N's, the slopes of all critics, and the gradients of these with respect to the weights
+    "edac": GAUSSIAN.forward() + GAUSSIAN.train()
+    + MEMBERS * (Q.forward() + Q.train() + Q.through() + 3 * (Q.through() - sum(Q.layers))),
     # the clone asked at both observations
     "brac": SOFT + ACTOR_CRITIC + 2 * GAUSSIAN.forward(),
     # two critics asked for the logged and for the policy's own actions

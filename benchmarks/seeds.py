@@ -1,6 +1,7 @@
-"""Updates a second of all members together: 1, 4, 16 and 64 seeds of IQL in one program.
+"""Updates a second of all members together: 1, 4, 16 and 64 seeds of a method in one program.
 
-    python benchmarks/seeds.py [--quick] [--json FILE]
+    python benchmarks/seeds.py [--quick] [--json FILE]                IQL
+    python benchmarks/seeds.py --method cql --members 1 16            on a GPU, too
 
 On a CPU the members are computed one after the other, so the sum stays and one compilation is saved for
 each further member; on an accelerator they are computed side by side, so the sum grows. The peer here is
@@ -10,15 +11,16 @@ what a user does without sweeps: one program a seed, one after the other, each w
 
 import dataclasses
 import time
+from typing import Any
 
 import jax
 import numpy as np
 import tyro
 from _arithmetic import HIDDEN, spec_of, unavoidable
 from _bench import Options, Row, gemm_limit, rate_of, show, write_rows
-from updates import SHAPES, rows_of
+from updates import LINES, SHAPES, rows_of
 
-from suture.algorithms.iql import IQL
+from suture.algorithms.table import ALGORITHMS
 from suture.training.program import Members, Program
 
 
@@ -26,6 +28,8 @@ from suture.training.program import Members, Program
 class Settings(Options):
     """Updates a second of many members in one program."""
 
+    method: str = "iql"
+    """One of those of updates.py."""
     members: tuple[int, ...] = (1, 4, 16, 64)
     """Sizes of the sweep."""
     updates: int = 200
@@ -36,7 +40,8 @@ class Settings(Options):
 
 def measure(count: int, settings: Settings) -> Row:
     """One size of the sweep."""
-    algorithm = IQL(hidden=HIDDEN)
+    line = LINES[settings.method]
+    algorithm: Any = ALGORITHMS[line.algorithm](hidden=HIDDEN, **line.settings)  # type: ignore[call-arg]
     program = Program(algorithm, spec_of(), settings.rows, streamed=False, continue_diverged=True)
     members = Members(seeds=np.arange(count, dtype=np.uint32), fields={})
     rows, updates = rows_of(algorithm, settings.rows), max(1, settings.updates // count)
@@ -56,11 +61,14 @@ def measure(count: int, settings: Settings) -> Row:
     for _ in range(3):
         rates["ours"].append(rate_of(work, units=updates * count, seconds=1.0))
         if on_cpu:
-            rates["limit"].append(gemm_limit(SHAPES) / unavoidable("iql"))
+            rates["limit"].append(gemm_limit(SHAPES) / unavoidable(settings.method))
     if not on_cpu:
         del rates["limit"]
     return Row.of(
-        f"iql x {count}", rates, compile_seconds=compile_seconds, device=jax.devices()[0].device_kind
+        f"{settings.method} x {count}",
+        rates,
+        compile_seconds=compile_seconds,
+        device=jax.devices()[0].device_kind,
     )
 
 

@@ -18,7 +18,7 @@ import gymnasium
 import numpy as np
 import tyro
 from _bench import Options, Row, show, wilson, write_rows
-from grasp import BATCH, HIDDEN, MIX, OFFLINE, ONLINE
+from grasp import BATCH, COST, HIDDEN, MIX, OFFLINE, ONLINE
 
 import suture
 from suture.algorithms.base import Algorithm
@@ -37,6 +37,7 @@ VALUES: dict[str, Any] = NARROW | {"discount": OFFLINE.discount, "target_rate": 
 class Variant:
     """What is learned from what.   part: of the log's episodes.   mix: who made it.   camera: what they saw.
 
+    cost: of a step, beside what the bin takes.
     share: of online rows in the batches of a fine-tuning, which goes on from the first variant's run.
     """
 
@@ -45,6 +46,7 @@ class Variant:
     mix: Mapping[str, float] = dataclasses.field(default_factory=lambda: MIX)
     camera: Place = "crop"
     share: float | None = None
+    cost: float = COST
 
 
 FIRST, SMALL = "as grasp.py", 0.3
@@ -53,10 +55,14 @@ VARIANTS: dict[str, Variant] = {
     "30 % of the log": Variant(part=SMALL),
     "10 % of the log": Variant(part=0.1),
     "a log of near-optimal grasps": Variant(mix={"exact": 0.8, "scripted": 0.2}),
+    "values that begin at a half": Variant(algorithm=dataclasses.replace(OFFLINE, first_value=0.5)),
+    "steps that cost 0.01": Variant(cost=0.0),
     "one target network": Variant(algorithm=dataclasses.replace(OFFLINE, targets="one")),
     "squared loss": Variant(algorithm=dataclasses.replace(OFFLINE, loss="squared")),
     "the best of 16 random actions": Variant(
-        algorithm=dataclasses.replace(OFFLINE, samples=16, elites=1, iterations=1)
+        algorithm=dataclasses.replace(
+            OFFLINE, samples=16, elites=1, iterations=1, act_samples=0, act_iterations=0
+        )
     ),
     "camera overhead, 30 %": Variant(camera="overhead", part=SMALL),
     "camera wrist, 30 %": Variant(camera="wrist", part=SMALL),
@@ -110,8 +116,9 @@ def run_of(name: str, variant: Variant, data: Dataset, settings: Settings, folde
     path = folder / f"{'-'.join(name.replace('%', '').replace(',', '').split())}"
     if variant.share is None:
         return suture.train(
-            variant.algorithm, data, out=path, resume=True, seed=settings.seed, steps=settings.updates
-        )
+            variant.algorithm, data, out=path, resume=True, seed=settings.seed, steps=settings.updates,
+            reward_shift=variant.cost,
+        )  # fmt: skip
     start = run_of(FIRST, VARIANTS[FIRST], data, settings, folder)
     env = functools.partial(gymnasium.make, GRASP, pixels=settings.pixels, disable_env_checker=True)
     return suture.finetune(

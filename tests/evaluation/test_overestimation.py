@@ -160,6 +160,16 @@ def test_values_that_have_not_begun_are_no_divergence(data: Dataset, tmp_path: P
     assert [claim.diverged for claim in study.run([method])] == [False, False]
 
 
+def test_values_without_a_bound_are_not_said_to_keep_to_one(data: Dataset, tmp_path: Path) -> None:
+    """Those of BRAC with a penalty in its rewards: how far a policy is from the behaviour has no limit."""
+    study = Study(data=data, out=tmp_path, steps=4, every=4, seeds=1, environment=ENVIRONMENT, episodes=1)
+    claims = study.run([BRAC(hidden=(4,), behaviour_hidden=(4,), behaviour_steps=1, batch_size=8)])
+    assert [claim.diverged for claim in claims] == [None]
+    console = Console(file=io.StringIO(), width=120)
+    console.print(render(claims))
+    assert "no bound" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_methods_without_values_are_refused(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="bc learns no action values"):
         Study(data=data, out=tmp_path).run([BC()])

@@ -194,8 +194,18 @@ def test_kl_of_squashed_gaussians_is_exact_however_close_to_the_edge() -> None:
 
 def test_samples_of_both_policies_are_drawn_apart() -> None:
     """Equal policies are the noise floor apart, not 0: with the noise shared their samples would be equal."""
-    same = Gaussian(jnp.zeros((2_000, 1)), jnp.zeros((2_000, 1)))
+    same = Gaussian(jnp.zeros((2_000, 1)), jnp.full((2_000, 1), jnp.log(0.1)))
     distance = policy_divergence(
-        same, same, key_for(0, "act"), kind="mmd", samples=5, kernel="gaussian", sigma=1.0
+        same, same, key_for(0, "act"), kind="mmd", samples=5, kernel="gaussian", sigma=0.01
     )
     assert float(distance.mean()) == pytest.approx(2 / 5 * (1 - np.sqrt(1 / 3)), abs=0.01)
+
+
+def test_samples_beyond_the_limits_of_actions_are_at_them() -> None:
+    """What a Gaussian without a tanh answers out there is played as the limit."""
+    beyond = Gaussian(jnp.full((3, 2), 4.0), jnp.full((3, 2), -3.0))
+    further = Gaussian(jnp.full((3, 2), 9.0), jnp.full((3, 2), -3.0))
+    distance = policy_divergence(
+        beyond, further, key_for(0, "act"), kind="mmd", samples=4, kernel="gaussian", sigma=1.0
+    )
+    np.testing.assert_allclose(distance, 0.0, atol=1e-6)

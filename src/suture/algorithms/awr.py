@@ -91,8 +91,8 @@ class AWR(Algorithm[AWRState]):
         if self.window == 1:
             windows = jax.tree.map(lambda column: column[:, None], columns)
             return Batch(**windows, known=jnp.ones_like(windows["reward"]))
-        reach = columns.pop("reach")[:, :1]
-        return Batch(**columns, known=(jnp.arange(self.window) < reach).astype(jnp.float32))
+        known = (jnp.arange(self.window) < columns["reach"][:, :1]).astype(jnp.float32)
+        return Batch(**{name: column for name, column in columns.items() if name != "reach"}, known=known)
 
     def value_limit(self, spec: Spec) -> float | None:
         return value_limit(spec, self.discount)

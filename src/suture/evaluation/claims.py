@@ -24,7 +24,8 @@ class Claim:
     inside, outside: the claim for the policy's actions at logged states, where they are as likely under the
         behaviour as all but the rarest hundredth of logged actions, and where they are not.
     outside_share: how many of them are not.
-    diverged: values left every bound that the rewards allow, by this checkpoint.
+    diverged: values left every bound that the rewards allow, by this checkpoint; None where a method's values
+        hold what has no bound.
     discount: of the values; None where it was not recorded.
     values_hold: what the critic's values sum up. The truth sums up rewards, so that the claim of a method
         whose values hold anything else is no claim about it.
@@ -42,7 +43,7 @@ class Claim:
     inside: float | None
     outside: float | None
     outside_share: float
-    diverged: bool
+    diverged: bool | None
     discount: float | None = None
     values_hold: str = "rewards"
     reward_scale: float = 1.0

@@ -155,7 +155,7 @@ class Study:
                 logged_return=sample.earned(self.data, worth),
                 inside=_mean(values[member][inside]), outside=_mean(values[member][~inside]),
                 outside_share=float((~inside).mean()),
-                diverged=limit is not None and largest > DIVERGENCE_SLACK * limit,
+                diverged=None if limit is None else largest > DIVERGENCE_SLACK * limit,
                 discount=algorithm.discount, values_hold=algorithm.values_hold,
                 reward_scale=scale, reward_shift=shift,
             ))  # fmt: skip

@@ -161,9 +161,8 @@ def policy_divergence(
         return gaussian_kl(policy.base, behaviour.base)
     ours, theirs = (jax.random.split(k, samples) for k in jax.random.split(key))
     if kind == "mmd":  # actions are within [-1, 1], also those of a Gaussian without a tanh
-        acted = [
-            jnp.clip(jax.vmap(of.sample)(k), -1.0, 1.0) for of, k in ((policy, ours), (behaviour, theirs))
-        ]
-        return mmd_squared(*acted, kernel, sigma)
+        drawn = jax.vmap(policy.sample)(ours), jax.vmap(behaviour.sample)(theirs)
+        mine, others = (jnp.clip(actions, -1.0, 1.0) for actions in drawn)
+        return mmd_squared(mine, others, kernel, sigma)
     action, log_policy = jax.vmap(policy.sample_and_log_prob)(ours)
     return kl_from_samples(log_policy, jax.vmap(behaviour.log_prob)(action))

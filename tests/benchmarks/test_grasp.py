@@ -46,7 +46,7 @@ def test_an_update_costs_what_is_counted_by_hand() -> None:
     train = 3 * (encode + ask) - layers[0]
     assert grasp.multiplications(8, samples=0) == train + 2 * (encode + ask)
     sample = 8 * first + first * second + second
-    assert grasp.multiplications(8) - grasp.multiplications(8, 0) == 192 * sample
+    assert grasp.multiplications(8) - grasp.multiplications(8, 0) == 64 * sample
 
 
 def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) -> None:
@@ -67,6 +67,7 @@ def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) ->
             words = [] if value is True else value if isinstance(value, tuple) else (value,)
             assert [type(word)(told) for word, told in zip(words, found, strict=True)] == list(words), option
     assert f"--steps {settings.updates} " in command
+    assert f"--reward-shift {grasp.COST} " in command
     mix = ",".join(f"{name}={share}" for name, share in grasp.MIX.items())
     assert f"suture make grasps logs/grasps --episodes {settings.episodes} --mix {mix} " in text
 

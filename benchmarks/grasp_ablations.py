@@ -55,7 +55,7 @@ VARIANTS: dict[str, Variant] = {
     "30 % of the log": Variant(part=SMALL),
     "10 % of the log": Variant(part=0.1),
     "a log of near-optimal grasps": Variant(mix={"exact": 0.8, "scripted": 0.2}),
-    "values that begin at a half": Variant(algorithm=dataclasses.replace(OFFLINE, first_value=0.5)),
+    "a long search in training": Variant(algorithm=dataclasses.replace(OFFLINE, iterations=3)),
     "steps that cost 0.01": Variant(cost=0.0),
     "one target network": Variant(algorithm=dataclasses.replace(OFFLINE, targets="one")),
     "squared loss": Variant(algorithm=dataclasses.replace(OFFLINE, loss="squared")),

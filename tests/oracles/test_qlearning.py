@@ -117,28 +117,6 @@ def test_cross_entropy_learns_the_probability_of_success() -> None:
     assert isinstance(algorithm.critic(state), SigmoidCritic)
 
 
-@pytest.mark.parametrize("first", [0.05, 0.5])
-def test_what_was_never_tried_keeps_the_value_that_all_begin_with(first: float) -> None:
-    """A choice that leads back pays nothing: all that is claimed of it is what the other one began with."""
-    algorithm, two = DQN(**TABLES, loss="cross_entropy", first_value=first), Discrete(2)
-    loop = bandit([0.0], discount=1.0)
-    state = solve(algorithm, batch=loop, spec=dataclasses.replace(ONE, action=two), steps=2_000)
-    tried, other = algorithm.critic(state)(jnp.zeros(2, jnp.int32), jnp.arange(2))[0]
-    assert float(other) == pytest.approx(first, rel=0.2)
-    assert float(tried) == pytest.approx(0.9 * float(other), abs=1e-3)
-
-
-@pytest.mark.parametrize("network", ["late", "paper"])
-def test_values_begin_near_the_first_value(network: Any) -> None:
-    algorithm = QTOpt(hidden=(8,), loss="cross_entropy", network=network, critics=2, first_value=0.02)
-    state = algorithm.init(Spec(observation=Box((24, 24, 1), "uint8"), action=BOX), key_for(0, "init"))
-    pictures = np.random.default_rng(0).integers(256, size=(16, 24, 24, 1), dtype=np.uint8)
-    for critic in (state.critic.net, *state.targets):
-        q = algorithm.answers(critic)(pictures, jnp.zeros((16, 2)))
-        assert q.shape == (2, 16)
-        np.testing.assert_allclose(q, 0.02, rtol=0.2)
-
-
 def test_probabilities_are_what_the_greedy_policy_spreads_too() -> None:
     """Logits (9, 1) and (2, 2): less half a deviation 3 and 2, but probabilities 0.80 and 0.88."""
     algorithm = DQN(**TABLES | {"critics": 2}, loss="cross_entropy", spread=0.5)

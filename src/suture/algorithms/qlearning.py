@@ -12,16 +12,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jax.scipy.special import logit
 from jaxtyping import Array, Float, Int
 
 from suture.algorithms import fields
 from suture.algorithms.base import Batch, Metrics, Spec, Trainable, follow, scalars
 from suture.algorithms.critic_based import CriticBased
-from suture.config import OWN, bounded
+from suture.config import bounded
 from suture.errors import ConfigError
 from suture.keys import Key
-from suture.nets.critics import Critic, SigmoidCritic, beginning_at, critic_for
+from suture.nets.critics import Critic, SigmoidCritic, critic_for
 from suture.nets.optimiser import Schedule, adam, cosine
 from suture.nets.policies import Policy
 from suture.nets.search import GreedyPolicy, Maximiser, value_of
@@ -53,10 +52,6 @@ class QLearning(CriticBased[QState]):
     double: bool = fields.double(False)
     targets: Literal["one", "two_lagged"] = fields.targets("one")
     critic_schedule: Schedule = fields.schedule("constant", "the critics'", QT_OPT)
-    first_value: float = bounded(
-        0.05, above=0.0, below=1.0, source=OWN, help="cross_entropy: what values begin near, which the best "
-        "of many actions keeps up where steps cost little; fresh networks would answer 0.5",
-    )  # fmt: skip
     lag: int = bounded(200, at_least=1, unit="updates", source=QT_OPT, help="time between such copies")
 
     @abc.abstractmethod
@@ -76,8 +71,6 @@ class QLearning(CriticBased[QState]):
                 f"{spec.reward_limit:g}. Scale them with --reward-scale, or choose loss='squared'."
             )
         critic = self.network_for(spec, key)
-        if self.loss == "cross_entropy":
-            critic = beginning_at(critic, logit(jnp.asarray(self.first_value)))
         targets = (critic,) if self.targets == "one" else (critic, critic)
         steps = spec.steps if self.critic_schedule == "cosine" else 0
         optimiser = self._optimiser(steps)

@@ -1,7 +1,7 @@
 """State values and ensembles of state-action values, for continuous and discrete actions alike."""
 
 import abc
-from typing import Self, TypeVar
+from typing import Self
 
 import equinox as eqx
 import jax
@@ -10,12 +10,8 @@ from jaxtyping import Array, Float
 
 from suture.keys import Key
 from suture.nets.encoder import Encoder, Observation, encoder_for
-from suture.nets.mlp import MLP, Activation, Linear
+from suture.nets.mlp import MLP, Activation
 from suture.spaces import Box, Discrete, Space
-
-C = TypeVar("C", bound="Critic")
-FIRST_WEIGHTS = 0.1
-"""Of the usual size, where answers are to begin near one number."""
 
 
 class Value(eqx.Module):
@@ -72,20 +68,6 @@ class Critic(eqx.Module):
         """The first member alone, an ensemble of one."""
         raise NotImplementedError
 
-    def last_layers(self) -> tuple[Linear, ...]:
-        """The layers that answer."""
-        raise NotImplementedError
-
-
-def beginning_at(critic: C, output: float | Array) -> C:
-    """A fresh critic whose answers all begin near one number (Lin et al. 2017, arXiv:1708.02002, 3.3)."""
-
-    def near(fresh: Linear) -> Linear:
-        weight, bias = FIRST_WEIGHTS * fresh.weight, jnp.full_like(fresh.bias, output)
-        return eqx.tree_at(lambda layer: (layer.weight, layer.bias), fresh, (weight, bias))
-
-    return eqx.tree_at(lambda net: net.last_layers(), critic, tuple(map(near, critic.last_layers())))
-
 
 class NetworkCritic(Critic):
     """An encoder and an ensemble of MLPs."""
@@ -96,9 +78,6 @@ class NetworkCritic(Critic):
     def first(self) -> Self:
         alone = jax.tree.map(lambda leaf: leaf[:1], self.mlp)
         return eqx.tree_at(lambda critic: critic.mlp, self, alone)
-
-    def last_layers(self) -> tuple[Linear, ...]:
-        return (self.mlp.layers[-1],)
 
 
 class ContinuousCritic(NetworkCritic):

@@ -16,7 +16,7 @@ from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.critics import Critic
 from suture.nets.encoder import Encoder, Observation, encoder_for
-from suture.nets.mlp import MLP, LayerNorm, Linear, noise
+from suture.nets.mlp import MLP, LayerNorm, noise
 from suture.spaces import Box, Space, arrays_of, leaves_of
 
 CHANNELS, CONTEXT, DENSE = 64, 256, (64, 64)
@@ -166,9 +166,6 @@ class QTOptCritic(Critic):
 
     def first(self) -> Self:
         return dataclasses.replace(self, heads=self.heads[:1])
-
-    def last_layers(self) -> tuple[Linear, ...]:
-        return tuple(head.dense.layers[-1] for head in self.heads)
 
     def __call__(self, observation: Observation, action: Array) -> Float[Array, " members *batch"]:
         named: dict[str, Any] = arrays_of(observation)

@@ -82,7 +82,7 @@ def test_a_log_is_made_streamed_learned_from_and_what_was_learned_is_played(
     shorter = {
         "--episodes 30000": "--episodes 12 --workers 1", "--hidden 256 256": "--hidden 8 --memory-limit 1MB",
         "--batch-size 64": "--batch-size 4 --samples 8 --elites 2",
-        "--act-iterations 4": "--act-iterations 1", "--iterations 3": "--iterations 1",
+        "--act-iterations 4": "--act-iterations 1",
         "--steps 20000": "--steps 2", "--steps 15000": "--steps 12",
         "--at-once 100": "--at-once 1 --memory-limit 99MB",
         "--episodes 700": "--episodes 2 --json",

@@ -93,7 +93,7 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES, max_depth: int = M
     if size > max_bytes:
         raise HostileFile(f"{path} has {size:,} bytes; a file of this kind has at most {max_bytes:,}.")
     with path.open("rb") as file:
-        return parse_json(file.read(max_bytes), str(path), max_depth=max_depth)
+        return parse_json(file.read(size), str(path), max_depth=max_depth)
 
 
 def parse_json(data: bytes, where: str, *, max_depth: int = MAX_JSON_DEPTH, finite_only: bool = True) -> Any:

@@ -163,5 +163,5 @@ def test_plots_are_of_one_section(examined: tuple[Examined, ...]) -> None:
 
 
 def test_all_claims_take_a_few_seconds(timed: tuple[tuple[Examined, ...], float]) -> None:
-    """Of processor time, of which a machine that is busy with other things takes twice as much for the same."""
+    """Of processor time, of which a machine busy with other things takes twice as much for the same."""
     assert timed[1] < 30

@@ -179,7 +179,7 @@ def contest(name: str, peer: Peer | None, settings: Settings) -> Row:
 def missed(rows: list[Row]) -> str:
     """The goals that these rows fall short of."""
     short = [
-        f"{row.method} {times:g} x, {share:.0%}"
+        f"{row.method} " + (f"{times:g} x, " if times else "") + f"{share:.0%}"
         for row in rows
         for times, share in [LINES[row.method].goal]
         if (row.ratio_to_peer or times) < times or (row.share_of_limit or share) < share

@@ -1,6 +1,5 @@
 """Claims beside the truth: what critics are asked, what is played, and which part is outside the log."""
 
-import dataclasses
 import io
 import json
 from pathlib import Path
@@ -139,9 +138,9 @@ def test_the_last_checkpoint_is_among_those_that_are_fitted(count: int, most: in
 def test_chunks_are_put_beside_the_chunks_that_the_log_recorded(tmp_path: Path) -> None:
     """Of two actions: not from an episode's last row; support is asked about the one that is played now."""
     data = point_log(episodes=8)
-    study = Study(data=data, out=tmp_path, steps=20, every=20, seeds=2)
+    study = Study(data=data, out=tmp_path, steps=20, every=20, seeds=2, fitted_steps=20)
     twice = TD3(hidden=(8,), batch_size=16, chunk=2)
-    claims = dataclasses.replace(study, fitted_steps=20).run([twice])
+    claims = study.run([twice])
     run, scales = open_run(tmp_path / "td3"), open_run(tmp_path / "bc").recipe.normaliser
     pairs = np.flatnonzero(data.bootstrappable & ~np.isin(np.arange(len(data)), data.episode_start[1:] - 1))
     seen = run.recipe.normaliser.normalise(data.observation[pairs])

@@ -40,11 +40,12 @@ def render(claims: Sequence[Claim], changed: Sequence[str] = ()) -> RenderableTy
     for method in methods:
         last = _last(claims, method)
         shown = _label(last[0]).replace(":", " ")  # where it may be broken
+        left = [one.diverged for one in last]
         share = f"{np.mean([one.outside_share for one in last]):.0%}"
         first.add_row(
             shown, _mean([one.claim for one in last]) + _trend(claims, method), _truth(last),
             _excess(np.array([value for one in last if (value := one.excess) is not None])),
-            "no bound" if last[0].diverged is None else f"{sum(map(_diverged, last))} of {len(last)}",
+            "no bound" if last[0].diverged is None else f"{sum(map(bool, left))} of {len(left)}",
         )  # fmt: skip
         logged.add_row(
             shown, _mean([one.inside for one in last]), _mean([one.outside for one in last]), share,
@@ -54,10 +55,6 @@ def render(claims: Sequence[Claim], changed: Sequence[str] = ()) -> RenderableTy
         Text(f"Claim and truth at the last checkpoint ({_horizons(claims)})", "italic"), first,
         Text("Claims at logged states", "italic"), logged, Text(_meaning(claims, methods, changed)),
     )  # fmt: skip
-
-
-def _diverged(claim: Claim) -> bool:
-    return bool(claim.diverged)
 
 
 def _table(columns: Sequence[str]) -> Table:
@@ -200,7 +197,7 @@ def _rows(claims: Sequence[Claim], what: str) -> list[dict[str, Any]]:
             rows.append({
                 "name": _label(here[0]), "x": step, "what": what, "mean": float(values.mean()),
                 "low": float(values.min()), "high": float(values.max()),
-                "crossed": what != "truth" and any(map(_diverged, here)),
+                "crossed": what != "truth" and any(one.diverged for one in here),
                 "dot": what == "truth" and here[0].truth_is == "fitted",
             })  # fmt: skip
     return rows

@@ -89,7 +89,7 @@ class Study:
             found.append(Found(
                 name=name, step=last[0].step, seeds=len(last), claim=float(np.mean([c.claim for c in last])),
                 truth=float(np.mean(truths)) if truths else None, truth_is=last[0].truth_is,
-                plain=last[0].values_hold == "rewards", diverged=any(one.diverged is True for one in last),
+                plain=last[0].values_hold == "rewards", diverged=any(claim.diverged for claim in last),
             ))  # fmt: skip
         return found
 

@@ -23,7 +23,7 @@ from suture.envs.tabular import canonical, canonical_behaviour
 from suture.errors import ConfigError
 from suture.keys import key_for
 from suture.objectives.divergences import categorical_kl
-from suture.spaces import Array, Box
+from suture.spaces import Array, Box, Discrete
 from suture.testing.contract import example_batch
 
 SPEC = Spec(observation=Box((3,)), action=Box((2,), low=(-1.0,) * 2, high=(1.0,) * 2))
@@ -72,6 +72,40 @@ def test_the_two_are_no_more_the_same_than_they_should(temperature: float, exact
     """Total variation between their policies at the start; at discount 0 it is 0 (below)."""
     one, other = (solution(penalty, temperature)[1] for penalty in NAMES)
     assert 0.5 * np.abs(one - other)[0].sum() == pytest.approx(exact, abs=1e-3)
+
+
+def test_where_they_part() -> None:
+    """Four states in a row, 2 at the end; each step on is one that the behaviour takes in 1 of 5.
+
+    What is paid for going on later counts at the first state where the divergence is paid in the reward, and
+    does not where the actor pays: there it goes on with 0.70 in place of 0.31.
+    """
+    behaviour, leave, end, t = np.array([[0.5, 0.5]] + [[0.2, 0.8]] * 3), 0.5, 2.0, 0.5
+    rows = [(s, 0, end * (s == 3), s + 1, 100 * behaviour[s, 0]) for s in range(4)]
+    rows += [(s, 1, leave * (s == 0), 4, 100 * behaviour[s, 1]) for s in range(4)]
+    spread = np.repeat([row[:4] for row in rows], [round(row[4]) for row in rows], axis=0)
+    state, action, reward, after = spread.T
+    batch = Batch(
+        observation=jnp.asarray(state, int), action=jnp.asarray(action, int), reward=jnp.asarray(reward),
+        next_observation=jnp.asarray(np.minimum(after, 3), int),
+        discount=jnp.asarray((after < 4).astype(np.float32)),
+    )  # fmt: skip
+    spec = Spec(observation=Discrete(4), action=Discrete(2))
+    cloned = solve(BC(hidden=()), batch=batch, spec=spec, steps=2_000).actor.net
+    for penalty, first in {"reward": 0.314, "actor": 0.702}.items():
+        on = end  # the value of going on, from the end to the beginning
+        for s in reversed(range(4)):
+            q = np.array([on, leave * (s == 0)])
+            tilted = behaviour[s] * np.exp(q / t)
+            soft = t * np.log(tilted.sum())
+            on = 0.9 * (soft if penalty == "reward" else q @ tilted / tilted.sum())
+        policy = tilted / tilted.sum()
+        algorithm = BRAC(**EXACT, penalty=penalty, temperature=t, warm_up=0)
+        prepare = functools.partial(algorithm.adopt, behaviour=cloned)
+        learned = solve(algorithm, batch=batch, spec=spec, prepare=prepare, **FIT).actor.net
+        found = np.asarray(jax.nn.softmax(learned(jnp.array([0])).logits))[0]
+        np.testing.assert_allclose(found, policy, atol=2e-3)
+        assert policy[0] == pytest.approx(first, abs=1e-3)
 
 
 def test_at_discount_0_both_are_the_tilted_behaviour() -> None:

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from making.canonical import solve
 
 from suture.algorithms.base import Batch, Spec
+from suture.algorithms.bc import BC
 from suture.algorithms.iql import IQL
+from suture.algorithms.qlearning import DQN
 from suture.spaces import Discrete
 
 FIELDS: dict[str, Any] = {
@@ -48,6 +51,24 @@ def test_stitching_pays_from_a_known_expectile_on(share: float, expectile: float
     assert [1.0, 0.99 * 10.0 * then][first] == pytest.approx(worth)
     rare = expectile * share / (expectile * share + (1 - expectile) * (1 - share))
     assert float(state.value.net(jnp.array([1]))[0]) == pytest.approx(10 * rare, abs=2e-3)
+
+
+def test_halves_of_an_episode_that_no_log_shows_whole() -> None:
+    """60 logs begin where nothing is earned and break off at the junction by the worse of its two actions;
+    40 begin at the junction and take the good one. No log from the beginning earns anything.
+
+    Cloning earns what chance joins, 0.99 * 40 / 100; dynamic programming 0.99; an expectile is between.
+    """
+    batch = transitions([(0, 0, 0.0, 1, 60), (1, 0, 0.0, None, 60), (1, 1, 1.0, None, 40)])
+    spec, begin, junction = Spec(observation=Discrete(2), action=Discrete(2)), jnp.array([0]), jnp.array([1])
+    cloned = solve(BC(hidden=()), batch=batch, spec=spec, steps=2_000)
+    good = jax.nn.softmax(cloned.actor.net(junction).logits)[0, 1]
+    assert 0.99 * float(good) == pytest.approx(0.99 * 0.4, abs=2e-3)
+    learned = solve(IQL(**FIELDS, discount=0.99, expectile=0.9), batch=batch, spec=spec, steps=3_000)
+    between = 0.9 * 0.4 / (0.9 * 0.4 + 0.1 * 0.6)
+    assert float(learned.value.net(begin)[0]) == pytest.approx(0.99 * between, abs=2e-3)
+    exact = solve(DQN(hidden=(), discount=0.99, target_rate=0.05), batch=batch, spec=spec, steps=3_000)
+    assert float(exact.critic.net.values(begin).mean(0)[0, 0]) == pytest.approx(0.99, abs=2e-3)
 
 
 def test_lucky_dynamics_are_not_mistaken_for_a_good_action() -> None:

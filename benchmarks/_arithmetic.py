@@ -15,8 +15,8 @@ import jax
 from suture.algorithms.base import Algorithm, Spec
 from suture.keys import key_for
 from suture.nets.conv import CHANNELS, FEATURES, PATCHES
-from suture.spaces import Box
-from suture.testing.contract import example_batch
+from suture.spaces import Box, Discrete
+from suture.testing.contract import example_columns
 
 OBSERVATION, ACTION, HIDDEN, BATCH = 17, 6, (256, 256), 256
 
@@ -54,7 +54,8 @@ ENCODER = Net(OBSERVATION + ACTION, 2 * LATENT, ACTION)
 DECODER = Net(OBSERVATION + LATENT, ACTION, LATENT)
 VAE = ENCODER.train() + DECODER.train() + LATENT * HIDDEN[0]
 MOVE = Net(OBSERVATION + ACTION, ACTION, ACTION)
-SAMPLES, TARGETS, MMD = 10, 10, 4
+SAMPLES, TARGETS, MMD, WINDOW = 10, 10, 4, 16
+CHOICES = Net(OBSERVATION, ACTION)
 ACTOR_CRITIC = 2 * Q.forward() + 2 * Q.train()
 
 SOFT = GAUSSIAN.forward() + GAUSSIAN.train() + 2 * Q.through()
@@ -68,6 +69,8 @@ MULTIPLICATIONS: dict[str, float] = {
     "bc": POINT.train(),
     # V trained, then asked for s and s'; two critics trained and two targets asked; the policy trained
     "iql": V.train() + 2 * V.forward() + 2 * Q.forward() + 2 * Q.train() + POINT.train(),
+    # V trained, and asked again; its slow copy asked for every next state of a window; the policy trained
+    "awr": V.train() + V.forward() + WINDOW * V.forward() + POINT.train(),
     # the policy asked at s'; two targets; two critics; every second update the policy through one critic
     "td3": POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
     "td3_bc": POINT.forward() + ACTOR_CRITIC + (POINT.train() + Q.through()) / 2,
@@ -95,6 +98,7 @@ MULTIPLICATIONS: dict[str, float] = {
     + 2 * Q.through(),
     "ifql": V.train() + 2 * V.forward() + ACTOR_CRITIC + FLOW.train(),
     # two rounds of 64 candidates by the slow critic; its value again; the critic trained
+    "dqn": 2 * CHOICES.forward() + CHOICES.train(),
     "qt_opt": Q.forward(SEARCHED) + Q.forward() + Q.train(),
 }  # fmt: skip
 
@@ -109,19 +113,18 @@ def performed(algorithm: Algorithm[Any], spec: Spec | None = None, rows: int = B
 
     Of two branches, the mean. A convolution counts every tap, also where it meets a zero put between rows.
     """
-    spec = spec or spec_of()
-    batch = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype),
-        example_batch(spec, algorithm.needs),
-    )
+    spec = spec or spec_of(algorithm)
+    few = algorithm.batch(example_columns(spec, algorithm.needs, algorithm.window))
+    batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype), few)
     key = key_for(0, "update")
     state = jax.eval_shape(lambda key: algorithm.init(spec, key), key)
     return _count(jax.make_jaxpr(algorithm.update)(state, batch, key).jaxpr)
 
 
-def spec_of() -> Spec:
-    """The problem of the speed benchmark."""
-    action = Box((ACTION,), low=(-1.0,) * ACTION, high=(1.0,) * ACTION)
+def spec_of(algorithm: Algorithm[Any]) -> Spec:
+    """The problem of the speed benchmark: of as many choices, for methods that know no other actions."""
+    box = Box((ACTION,), low=(-1.0,) * ACTION, high=(1.0,) * ACTION)
+    action = box if "continuous" in algorithm.actions else Discrete(ACTION)
     return Spec(observation=Box((OBSERVATION,)), action=action)
 
 

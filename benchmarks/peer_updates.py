@@ -16,13 +16,19 @@ TRIAL = 3
 """Seconds that each number of threads is tried."""
 
 
-def buffer(rows):
+def buffer(rows, choices=False):
     """Random episodes of `rows` transitions in all."""
     generator = np.random.default_rng(0)
+
+    def actions():
+        if choices:
+            return generator.integers(0, ACTION, (LENGTH, 1))
+        return generator.uniform(-1, 1, (LENGTH, ACTION)).astype(np.float32)
+
     episodes = [
         d3rlpy.dataset.Episode(
             generator.uniform(-1, 1, (LENGTH, OBSERVATION)).astype(np.float32),
-            generator.uniform(-1, 1, (LENGTH, ACTION)).astype(np.float32),
+            actions(),
             generator.uniform(-1, 1, (LENGTH, 1)).astype(np.float32),
             terminated=True,
         )
@@ -55,16 +61,21 @@ def configs():
         "cql": algos.CQLConfig(batch_size=BATCH),
         "cal_ql": algos.CalQLConfig(batch_size=BATCH),
         "bear": algos.BEARConfig(batch_size=BATCH, warmup_steps=0),
+        "dqn": algos.DoubleDQNConfig(batch_size=BATCH),
         "bcq": algos.BCQConfig(batch_size=BATCH, n_action_samples=10),
     }
 
 
 def main():
     """Answer until standard input ends."""
-    data, known = buffer(int(sys.argv[1])), configs()
-    made, threads = {}, {}
+    rows, known = int(sys.argv[1]), configs()
+    logs, made, threads = {}, {}, {}
     for line in sys.stdin:
         name, updates = line.split()
+        choices = name == "dqn"
+        if choices not in logs:
+            logs[choices] = buffer(rows, choices)
+        data = logs[choices]
         if name not in made:
             made[name] = known[name].create(device="cpu:0")
             made[name].build_with_dataset(data)

@@ -42,7 +42,7 @@ def measure(count: int, settings: Settings) -> Row:
     """One size of the sweep."""
     line = LINES[settings.method]
     algorithm: Any = ALGORITHMS[line.algorithm](hidden=HIDDEN, **line.settings)  # type: ignore[call-arg]
-    program = Program(algorithm, spec_of(), settings.rows, streamed=False, continue_diverged=True)
+    program = Program(algorithm, spec_of(algorithm), settings.rows, streamed=False, continue_diverged=True)
     members = Members(seeds=np.arange(count, dtype=np.uint32), fields={})
     rows, updates = rows_of(algorithm, settings.rows), max(1, settings.updates // count)
     began = time.perf_counter()

@@ -2,11 +2,11 @@
 
     python benchmarks/updates.py [--quick] [--methods bc iql ...] [--json FILE]
 
-Both sides: two hidden layers of 256 (behaviour models too), batch 256, 17 observations, 6 actions, 1M rows,
-batches sampled at random within the measured time, equal numbers of sampled actions, no warm-up phase. The
-limit is the arithmetic that one update cannot avoid (`_arithmetic.py`) at the best float32 matrix-product
-rate measured in the same round. The peer answers from a process of its own (`peer_updates.py` in `.peer`,
-which `make bench` builds); contestants take turns.
+Both sides: two hidden layers of 256 (behaviour models too), batch 256, 17 observations, 6 actions (of
+DQN choices), 1M rows, batches sampled at random within the measured time, equal numbers of sampled actions,
+no warm-up phase. The limit is the arithmetic that one update cannot avoid (`_arithmetic.py`) at the best
+float32 matrix-product rate measured in the same round. The peer answers from a process of its own
+(`peer_updates.py` in `.peer`, which `make bench` builds); contestants take turns.
 """
 
 import dataclasses
@@ -52,6 +52,7 @@ FLOWS = {"layer_norm": False}
 LINES = {
     "bc": Line("bc", {"head": "deterministic"}, "bc", (4.0, 0.65)),
     "iql": Line("iql", {}, "iql", (3.0, 0.75)),
+    "awr": Line("awr"),
     "sac": Line("sac", {}, "sac", (4.0, 0.65)),
     "td3": Line("td3", {}, "td3"),
     "td3_bc": Line("td3_bc", {}, "td3_bc", (2.4, 0.65)),
@@ -69,6 +70,7 @@ LINES = {
     "edac": Line("edac"),
     "fql": Line("fql", FLOWS),
     "ifql": Line("ifql", FLOWS),
+    "dqn": Line("dqn", {}, "dqn"),
     "qt_opt": Line("qt_opt"),
 }
 
@@ -98,15 +100,23 @@ def rows_of(algorithm: Algorithm[Any], count: int) -> Rows:
         if name.removesuffix("_known") in algorithm.needs:
             columns.append(Column(name, shape, start))
             start += columns[-1].size
-    packed = np.random.default_rng(0).uniform(-1, 1, (count, start)).astype(np.float32)
-    return Rows(jnp.asarray(packed), {}, tuple(columns))
+    generator, alone = np.random.default_rng(0), dict[str, Any]()
+    packed = generator.uniform(-1, 1, (count, start)).astype(np.float32)
+    if "continuous" not in algorithm.actions:
+        choices = Column("action", (), None)
+        columns = [choices if column.path == "action" else column for column in columns]
+        alone["action"] = jnp.asarray(generator.integers(0, ACTION, count), jnp.int32)
+    if algorithm.window > 1:
+        alone["reach"] = jnp.asarray(np.minimum(algorithm.window, count - np.arange(count)), jnp.int32)
+        columns.append(Column("reach", (), None))
+    return Rows(jnp.asarray(packed), alone, tuple(columns), window=algorithm.window)
 
 
 class Ours:
     """Our program, which measures its own turns."""
 
     def __init__(self, algorithm: Algorithm[Any], rows: int, seconds: float):
-        self.program = Program(algorithm, spec_of(), rows, streamed=False, continue_diverged=True)
+        self.program = Program(algorithm, spec_of(algorithm), rows, streamed=False, continue_diverged=True)
         self.rows, self.seconds = rows_of(algorithm, rows), seconds
         self.members = Members(seeds=np.zeros(1, np.uint32), fields={})
         began = time.perf_counter()

@@ -18,16 +18,18 @@ is there.
 
 import dataclasses
 import functools
+import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 import tyro
 from _arithmetic import encoder_layers
-from _bench import Options, Row, gemm_limit, show, wilson, write_rows
+from _bench import Options, Row, alternate, gemm_limit, rate_of, show, wilson, write_rows
 from _kept import kept
 
 import suture
@@ -37,6 +39,7 @@ from suture.envs.grasp.env import GRASP, GRASP_HELD_OUT
 from suture.envs.grasp.log import make
 from suture.envs.grasp.objects import Objects
 from suture.evaluation.evaluate import evaluate
+from suture.keys import key_for
 from suture.nets.conv import FEATURES
 from suture.online.experience import journal
 from suture.training.run import Run
@@ -95,22 +98,29 @@ class Settings(Options):
     """Of the runs; 0 with --quick."""
     evaluation_seed: int = 1_000
     """Episodes of evaluation are those of this seed, and of the run's own."""
+    rounds: int = 5
+    """In which speeds are measured; 2 with --quick."""
+    seconds: float = 1.0
+    """Of each turn of a round; 0.2 with --quick."""
     folder: Path | None = None
     """Where the log and the runs stay; default: nowhere."""
 
 
-def multiplications(pixels: int, samples: int = OFFLINE.iterations * OFFLINE.samples) -> float:
-    """What one row of an update of QT-Opt cannot avoid: a critic trained, two old ones asked, a search.
+def multiplications(pixels: int) -> dict[str, float]:
+    """What one row cannot avoid, of an update of QT-Opt, of a target, and of an action that is played.
 
-    A picture is encoded once for each network that is asked; a search asks for `samples` actions.
+    An update trains a critic towards a target; a target asks two old critics, and searches; an action is a
+    longer search of one of them. A picture is encoded once for each network that is asked.
     """
     layers = encoder_layers(pixels)
-    encode = sum(layers)
     seen, (first, second) = FEATURES + HAND, HIDDEN
     deeper = first * second + second
-    ask = CRITICS * (seen * first + ACTION * first + deeper)
-    train = 3 * (encode + ask) - layers[0]  # no gradient of the picture is needed
-    return train + 2 * (encode + ask) + samples * CRITICS * (ACTION * first + deeper)
+    ask = sum(layers) + CRITICS * (seen * first + ACTION * first + deeper)
+    sample = CRITICS * (ACTION * first + deeper)
+    target = 2 * ask + OFFLINE.iterations * OFFLINE.samples * sample
+    action = ask + OFFLINE.act_iterations * OFFLINE.act_samples * sample
+    train = 3 * ask - layers[0]  # no gradient of the picture is needed
+    return {"images": train + target, "targets": target, "actions": action}
 
 
 Shares = list[tuple[int, float]]
@@ -225,36 +235,70 @@ def stages(data: Dataset, seed: int, settings: Settings, folder: Path) -> Iterat
         yield Row(**found["row"])
 
 
-def speed(run: Run, settings: Settings) -> Row:
-    """Updates a second of a run of QT-Opt, as its log has them, beside what the machine could do."""
-    rates = [line["updates_per_second"] for line in run.metrics]
-    operations = 2 * BATCH * multiplications(settings.pixels)
-    limit = gemm_limit([(BATCH * (settings.pixels // 2) ** 2, 288, 32), (BATCH * 128, 128, 128)]) / operations
-    return Row.of(
-        f"{settings.pixels} pixels, batches of {BATCH}", {"ours": rates, "limit": [limit] * len(rates)},
-        GFLOP_an_update=round(operations / 1e9, 2),
-    )  # fmt: skip
+def speed(run: Run, data: Dataset, settings: Settings) -> list[Row]:
+    """Images, targets and actions a second of a run of QT-Opt, beside what the machine could do.
+
+    images: rows of batches, each with its picture and the next one, in the mean of the run itself.
+    """
+    seen = jax.tree.map(lambda leaf: np.asarray(leaf[:BATCH]), data.observation)
+    one = jax.tree.map(lambda leaf: leaf[:1], seen)
+    algorithm, state, policies = run.algorithm, run.newest.state, run.policies
+    assert isinstance(algorithm, suture.QTOpt)
+    values, key = jax.jit(jax.vmap(algorithm.best_value, (0, None, None))), key_for(0, "update")
+    trained = BATCH * statistics.median(line["updates_per_second"] for line in run.metrics)
+    contestants: dict[str, tuple[str, Callable[[], float]]] = {
+        "images": ("images", lambda: trained),
+        "targets": ("targets", _rate(lambda: values(state, seen, key), BATCH, settings)),
+        f"actions, {BATCH} at once": ("actions", _rate(lambda: policies.act(seen), BATCH, settings)),
+        "actions, one by one": ("actions", _rate(lambda: policies.act(one), 1, settings)),
+    }
+    work, rows = multiplications(settings.pixels), list[Row]()
+    for name, (what, ours) in contestants.items():
+        operations = 2 * work[what]
+        limit = functools.partial(_limit, operations, settings)
+        rates = alternate({"ours": ours, "limit": limit}, rounds=settings.rounds)
+        rows.append(Row.of(name, rates, MFLOP=round(operations / 1e6, 1)))
+    return rows
+
+
+def _rate(call: Callable[[], Any], units: int, settings: Settings) -> Callable[[], float]:
+    """Units a second of a call that does some."""
+    return lambda: rate_of(lambda: jax.block_until_ready(call()), units=units, seconds=settings.seconds)
+
+
+def _limit(operations: float, settings: Settings) -> float:
+    """How often a second the machine could do so many operations."""
+    shapes = [(BATCH * (settings.pixels // 2) ** 2, 288, 32), (1024, 1024, 1024)]
+    return gemm_limit(shapes) / operations
 
 
 def measured(settings: Settings, folder: Path) -> tuple[list[Row], list[Row]]:
-    """Record, train, play. Returns the points and the speed."""
+    """Record, train, play. Returns the points and the speeds of the last seed's run."""
     log = folder / f"log-{settings.pixels}"
     data = make(Recipe(mix=MIX, pixels=settings.pixels), log, episodes=settings.episodes, resume=True)
     rows = [row for seed in settings.seeds for row in stages(data, seed, settings, folder)]
-    rates = [speed(suture.open_run(folder / f"offline-{seed}"), settings) for seed in settings.seeds]
-    return rows, rates
+    return rows, speed(suture.open_run(folder / f"offline-{settings.seeds[-1]}"), data, settings)
 
 
 def main(settings: Settings) -> None:
     """Measure and print."""
     if settings.quick:
         settings = dataclasses.replace(
-            settings, episodes=160, pixels=24, updates=60, points=2, played=40, seeds=(0,), at_once=5
+            settings,
+            episodes=160,
+            pixels=24,
+            updates=60,
+            points=2,
+            played=40,
+            seeds=(0,),
+            at_once=5,
+            rounds=2,
+            seconds=0.2,
         )
     with tempfile.TemporaryDirectory(prefix="suture-grasp-") as name:
         rows, rates = measured(settings, settings.folder or Path(name))
     show(f"Success of grasps, from {settings.episodes:,} logged episodes", "share", list(map(brief, rows)))
-    show("Speed of training offline", "updates/s", rates)
+    show(f"Speed at {settings.pixels} pixels", "1/s", rates)
     write_rows(settings.json, rows)
 
 

@@ -44,9 +44,12 @@ def test_an_update_costs_what_is_counted_by_hand() -> None:
     layers, (first, second) = [4 * 48 * 32, 4 * 32 * 64, 9 * 64 * 64, 64 * 256], grasp.HIDDEN
     encode, ask = sum(layers), (256 + 3 + 8) * first + first * second + second
     train = 3 * (encode + ask) - layers[0]
-    assert grasp.multiplications(8, samples=0) == train + 2 * (encode + ask)
     sample = 8 * first + first * second + second
-    assert grasp.multiplications(8) - grasp.multiplications(8, 0) == 64 * sample
+    target = 2 * (encode + ask) + 64 * sample
+    found = grasp.multiplications(8)
+    assert found["targets"] == target
+    assert found["images"] == train + target
+    assert found["actions"] == encode + ask + 4 * 256 * sample
 
 
 def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) -> None:
@@ -108,3 +111,49 @@ def test_a_log_is_made_streamed_learned_from_and_what_was_learned_is_played(
     chosen = acted[:, 5:]
     assert set(np.unique(chosen)) <= {-1, 1}
     assert ((chosen > 0).sum(1) <= 1).all()
+
+
+def test_four_stages_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark whole, but for sizes; asked again, it trains and plays nothing."""
+    small = {
+        "hidden": (8,),
+        "batch_size": 4,
+        "samples": 8,
+        "elites": 2,
+        "act_samples": 8,
+        "act_iterations": 1,
+    }
+    stages = {"OFFLINE": grasp.OFFLINE, "CONTROL": grasp.CONTROL, "ONLINE": grasp.ONLINE}
+    smaller = {name: dataclasses.replace(one, **small) for name, one in stages.items()}  # type: ignore[arg-type]
+    for name, one in smaller.items():
+        monkeypatch.setattr(grasp, name, one)
+    first = smaller["OFFLINE"]
+    learning = {
+        "behaviour": (), "offline": (first,), "finetuned": (first, smaller["ONLINE"]),
+        "control": (first, smaller["CONTROL"]),
+    }  # fmt: skip
+    monkeypatch.setattr(grasp, "LEARNING", learning)
+    settings = grasp.Settings(
+        episodes=12,
+        pixels=8,
+        updates=4,
+        points=2,
+        played=3,
+        at_once=1,
+        seeds=(0,),
+        more=0.1,
+        rounds=1,
+        seconds=0.01,
+    )
+    rows, speeds = grasp.measured(settings, tmp_path)
+    told = {row.details["stage"]: row.details for row in rows}
+    assert list(told) == ["behaviour", "offline", "finetuned", "control"]
+    assert {one["episodes"] for one in told.values()} == {3}
+    assert [one["online_episodes"] > 0 for one in told.values()] == [False, False, True, False]
+    assert told["finetuned"]["updates"] == told["control"]["updates"] > 0
+    assert [points for points, _ in told["offline"]["curve"]] == [2, 4]
+    online = suture.open_run(tmp_path / "finetuned-0")
+    assert online.recipe.normaliser.reward_shift == pytest.approx(grasp.COST)
+    assert [row.limit is not None and row.ours > 0 for row in speeds] == [True] * 4
+    monkeypatch.setattr(grasp, "made", pytest.fail)
+    assert [row.details for row in grasp.measured(settings, tmp_path)[0]] == list(told.values())

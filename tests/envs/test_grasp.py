@@ -228,6 +228,21 @@ def test_one_that_is_stubborn_pushes_on(scene: Scene) -> None:
     assert command.displacement[2] < -0.005
 
 
+@pytest.mark.parametrize("low", [0.0, 1.0])
+def test_one_that_goes_low_does_not_rise_to_go_sideways(scene: Scene, low: float) -> None:
+    """The hand stands on the floor, 5 cm beside where it is to close."""
+    with_cube(scene)
+    go(scene, (0.05, 0.0, 0.02))
+    drawn = [Script(Habit(low=low), np.random.default_rng(seed)).act(scene) for seed in range(50)]
+    moves = np.stack([gripper.read(action, REACH).displacement for action in drawn])
+    assert np.hypot(moves[:, 0], moves[:, 1]).min() > 0.02
+    if low:
+        assert moves[:, 2].max() <= 0
+        assert moves[:, 2].mean() == pytest.approx(-REACH.displacement / 2, abs=0.01)
+    else:
+        assert moves[:, 2].min() > 0.03
+
+
 def onto_the_cube(scene: Scene, habit: Habit) -> list[tuple[float, gripper.Command]]:
     """A finger comes down on the cube. The hand's height and the command, until one leads up."""
     with_cube(scene)

@@ -21,6 +21,7 @@ from suture.config import bounded
 from suture.errors import ConfigError
 from suture.keys import Key
 from suture.nets.critics import Critic, SigmoidCritic, critic_for
+from suture.nets.encoder import Observation
 from suture.nets.optimiser import Schedule, adam, cosine
 from suture.nets.policies import Policy
 from suture.nets.search import GreedyPolicy, Maximiser, value_of
@@ -86,15 +87,18 @@ class QLearning(CriticBased[QState]):
     def critic(self, state: QState) -> Critic:
         return self.answers(state.critic.net)
 
+    def best_value(self, state: QState, observation: Observation, key: Key) -> Float[Array, " batch"]:
+        """What the targets say of the best action that a search finds: V(s)."""
+        chooser = self.answers(state.critic.net if self.double else state.targets[0])
+        best = self.maximiser(chooser)(value_of(chooser, self.spread), observation, key)
+        values = [self.pessimistic(self.answers(net)(observation, best)) for net in state.targets]
+        return jnp.stack(values).min(0)
+
     def update(self, state: QState, batch: Batch, key: Key) -> tuple[QState, Metrics]:
         assert batch.reward is not None
         assert batch.discount is not None
         assert batch.next_observation is not None
-        following = batch.next_observation
-        chooser = self.answers(state.critic.net if self.double else state.targets[0])
-        best = self.maximiser(chooser)(value_of(chooser, self.spread), following, key)
-        values = [self.pessimistic(self.answers(net)(following, best)) for net in state.targets]
-        next_value = jnp.stack(values).min(0)
+        next_value = self.best_value(state, batch.next_observation, key)
         target = one_step_target(batch.reward, self.discount * batch.discount, next_value)
         if self.loss == "cross_entropy":
             target = jnp.clip(target, 0.0, 1.0)

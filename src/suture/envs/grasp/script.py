@@ -38,6 +38,8 @@ class Habit:
     retry: chance that it tries again after a miss.   waver: chance, at each step, that it aims anew.
     doubt: chance that it goes up and aims anew, rather than close, where something is under the fingers.
     stubborn: chance, at each step, that it pushes on there. Without it, no log shows that this leads nowhere.
+    low: chance, at each step, that it goes sideways without rising, and presses down. Without it, a low hand
+        that is beside its goal is not seen to gain nothing by that.
     haste: chance that it terminates as soon as the hand is high enough, whether or not an object is. Without
         it, a log in which a script never does so where it fails says that it never fails.
     uneven: the share by which it may lift less than it wants to.
@@ -51,6 +53,7 @@ class Habit:
     waver: float = 0.0
     doubt: float = 0.0
     stubborn: float = 0.0
+    low: float = 0.0
     haste: float = 0.0
     uneven: float = 0.0
 
@@ -61,7 +64,7 @@ EXACT = Habit()
 def _scripted(generator: np.random.Generator) -> Habit:
     worse = float(generator.random())
     return Habit(
-        aim=0.007 + 0.027 * worse,
+        aim=0.007 + 0.036 * worse,
         turn=0.1 + 0.5 * worse,
         action=0.05 + 0.15 * worse,
         random=0.08,
@@ -69,6 +72,7 @@ def _scripted(generator: np.random.Generator) -> Habit:
         waver=0.2,
         doubt=0.5,
         stubborn=0.7,
+        low=0.6,
         haste=0.3,
         uneven=0.6,
     )
@@ -184,7 +188,9 @@ class Script:
         move, turn = hand.local(goal.place), float(_half_turn(goal.yaw - hand.yaw))
         near, facing = NEAR + REACH.displacement * habit.action, FACING + REACH.turn * habit.action
         if np.hypot(move[0], move[1]) > near or abs(turn) > facing:
-            self._before, move[2] = np.inf, TRAVEL - height
+            down = self._does(habit.low)
+            self._before = np.inf
+            move[2] = -REACH.displacement * self.generator.random() if down else TRAVEL - height
             return _write(move, turn=turn)
         stuck = height >= self._before - STUCK
         if move[2] < -LEVEL and (not stuck or self._does(habit.stubborn)):

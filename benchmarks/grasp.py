@@ -242,15 +242,15 @@ def speed(run: Run, data: Dataset, settings: Settings) -> list[Row]:
     """
     seen = jax.tree.map(lambda leaf: np.asarray(leaf[:BATCH]), data.observation)
     one = jax.tree.map(lambda leaf: leaf[:1], seen)
-    algorithm, state, policies = run.algorithm, run.newest.state, run.policies
+    algorithm, state, policy = run.algorithm, run.newest.state, run.policy
     assert isinstance(algorithm, suture.QTOpt)
     values, key = jax.jit(jax.vmap(algorithm.best_value, (0, None, None))), key_for(0, "update")
     trained = BATCH * statistics.median(line["updates_per_second"] for line in run.metrics)
     contestants: dict[str, tuple[str, Callable[[], float]]] = {
         "images": ("images", lambda: trained),
         "targets": ("targets", _rate(lambda: values(state, seen, key), BATCH, settings)),
-        f"actions, {BATCH} at once": ("actions", _rate(lambda: policies.act(seen), BATCH, settings)),
-        "actions, one by one": ("actions", _rate(lambda: policies.act(one), 1, settings)),
+        f"actions, {BATCH} at once": ("actions", _rate(lambda: policy.act(seen), BATCH, settings)),
+        "actions, one by one": ("actions", _rate(lambda: policy.act(one), 1, settings)),
     }
     work, rows = multiplications(settings.pixels), list[Row]()
     for name, (what, ours) in contestants.items():

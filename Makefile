@@ -6,7 +6,7 @@ SHELL := /bin/sh
 
 PYTHON_IN := .venv/bin/python
 PEER_IN := .peer/bin/python
-BENCHMARKS := startup updates image_training seeds ingest regimes coverage composite overlap overlap_physical stitching propagation third_party_stitching grasp finetune scores generalisation_gap
+BENCHMARKS := startup updates image_training seeds ingest regimes coverage composite overlap overlap_physical stitching propagation third_party_stitching grasp_env grasp grasp_ablations image_store finetune scores generalisation_gap
 UV := uv==0.13.9
 # pyright comes with its own node and its own checker; nothing is fetched while it runs.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT=1 \

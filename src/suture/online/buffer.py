@@ -39,7 +39,9 @@ class Buffer:
         self._seen = 0
         log = stage.gather(stage.rows)
         self._columns, self._log = log.columns, len(stage.rows)
-        self._held = jax.tree.map(lambda array: self._room(array, self._log), (log.packed, log.alone))
+        # Pictures are let go of one column after the other: a log of them fits into memory only so often.
+        alone = {name: self._room(log.alone.pop(name), self._log) for name in list(log.alone)}
+        self._held = self._room(log.packed, self._log), alone
         starts = stage.starts
         self._starts = None if starts is None else self._room(starts, len(starts))
         self._put = jax.jit(_write, donate_argnums=0)

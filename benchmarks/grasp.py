@@ -238,7 +238,7 @@ def stages(data: Dataset, seed: int, settings: Settings, folder: Path) -> Iterat
 def speed(run: Run, data: Dataset, settings: Settings) -> list[Row]:
     """Images, targets and actions a second of a run of QT-Opt, beside what the machine could do.
 
-    images: rows of batches, each with its picture and the next one, in the mean of the run itself.
+    images: rows of batches, each with its picture and the next one, by the log of the run (the median).
     """
     seen = jax.tree.map(lambda leaf: np.asarray(leaf[:BATCH]), data.observation)
     one = jax.tree.map(lambda leaf: leaf[:1], seen)

@@ -284,17 +284,9 @@ def main(settings: Settings) -> None:
     """Measure and print."""
     if settings.quick:
         settings = dataclasses.replace(
-            settings,
-            episodes=160,
-            pixels=24,
-            updates=60,
-            points=2,
-            played=40,
-            seeds=(0,),
-            at_once=5,
-            rounds=2,
-            seconds=0.2,
-        )
+            settings, episodes=160, pixels=24, updates=60, points=2, played=40, seeds=(0,), at_once=5,
+            rounds=2, seconds=0.2,
+        )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="suture-grasp-") as name:
         rows, rates = measured(settings, settings.folder or Path(name))
     show(f"Success of grasps, from {settings.episodes:,} logged episodes", "share", list(map(brief, rows)))

@@ -134,17 +134,9 @@ def test_four_stages_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     }  # fmt: skip
     monkeypatch.setattr(grasp, "LEARNING", learning)
     settings = grasp.Settings(
-        episodes=12,
-        pixels=8,
-        updates=4,
-        points=2,
-        played=3,
-        at_once=1,
-        seeds=(0,),
-        more=0.1,
-        rounds=1,
-        seconds=0.01,
-    )
+        episodes=12, pixels=8, updates=4, points=2, played=3, at_once=1, seeds=(0,), more=0.1,
+        rounds=1, seconds=0.01,
+    )  # fmt: skip
     rows, speeds = grasp.measured(settings, tmp_path)
     told = {row.details["stage"]: row.details for row in rows}
     assert list(told) == ["behaviour", "offline", "finetuned", "control"]

@@ -306,6 +306,21 @@ def test_new_weights_where_asked(start: Run, tmp_path: Path) -> None:
     assert fresh.members == [{"seed": 7}]
 
 
+def test_rewards_may_be_shifted_otherwise_than_in_the_log_s_training(tmp_path: Path) -> None:
+    """From new weights it is then the run of a log that was always shifted so: to the bit."""
+    moved = offline(tmp_path / "moved", reward_shift=-0.25, reward_scale=2.0)
+    plain = offline(tmp_path / "plain", reward_shift=0.5, reward_scale=2.0)
+    one, same = (
+        tuned(run, tmp_path / f"{run.path.name}-on", fresh=True, reward_shift=0.5) for run in (moved, plain)
+    )
+    kept = tuned(moved, tmp_path / "kept", fresh=True)
+    assert metrics(one.path) == metrics(same.path)
+    assert metrics(kept.path)[-1]["nudge/told"] != metrics(one.path)[-1]["nudge/told"]
+    for run, expected in ((one, plain), (kept, moved)):
+        assert open_run(run.path, Nudge).recipe.normaliser.to_json() == expected.recipe.normaliser.to_json()
+        assert run.recipe.reward_limit == expected.recipe.reward_limit
+
+
 def refused(kind: type[Exception], match: str, call: Callable[[], Any]) -> None:
     with pytest.raises(kind, match=match):
         call()

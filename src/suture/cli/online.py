@@ -56,14 +56,14 @@ def finetune(arguments: list[str]) -> int:
 
     Exit code 4 where the return fell below --least-return.
     """
-    from suture.online.finetune import OPERATIONAL, starting_point
+    from suture.online.finetune import CHANGEABLE, starting_point
     from suture.online.settings import Online, preset_for
     from suture.training.run import open_run
     from suture.training.settings import Settings
 
     own = (("run", RunPath), ("general", FinetuneOptions))
     if arguments[:1] in (["-h"], ["--help"]):
-        common = {"online": options_of(Online)(), "settings": options_of(Settings, OPERATIONAL)()}
+        common = {"online": options_of(Online)(), "settings": options_of(Settings, CHANGEABLE)()}
         return _parsed("finetune", "", own, common, ["--help"])
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("finetune begins with a run folder: suture finetune RUN --env ID --steps N.")
@@ -71,11 +71,11 @@ def finetune(arguments: list[str]) -> int:
     preset = preset_for(run.algorithm.name, value_of("--preset", arguments))
     member = min(int(value_of("--member", arguments) or 0), len(run) - 1)
     algorithm = starting_point(run, max(0, member), preset)
-    kept = {name: getattr(run.recipe.settings, name) for name in OPERATIONAL}
+    kept = {name: getattr(run.recipe.settings, name) for name in CHANGEABLE}
     groups: dict[str, Any] = {
         "algorithm": options_of(type(algorithm))(**vars(algorithm)),
         "online": options_of(Online)(**preset.online),
-        "settings": options_of(Settings, OPERATIONAL)(**kept), "reading": ReadingOptions(),
+        "settings": options_of(Settings, CHANGEABLE)(**kept), "reading": ReadingOptions(),
     }  # fmt: skip
     chosen = _parsed("finetune", arguments[0], own, groups, arguments)
     return _finetune(run, type(algorithm)(**vars(chosen.algorithm)), chosen)

@@ -115,6 +115,24 @@ class Normaliser:
         """A reward in the scale that critics see."""
         return reward * np.float32(self.reward_scale) + np.float32(self.reward_shift)
 
+    def reward_limit(self, train: TrainPart, penalty: float = 0.0) -> float | None:
+        """The largest absolute reward of a part, scaled and then lowered by a penalty; None without rewards.
+
+        Raises ConfigError where it leaves float32.
+        """
+        reward = train.dataset.reward
+        if reward is None:
+            return None
+        extremes = np.array([reward.min(), reward.max()])
+        with np.errstate(over="ignore"):
+            limit = float(np.abs(self.scale_reward(extremes)).max()) + penalty
+        if not np.isfinite(limit):
+            raise ConfigError(
+                f"Rewards of {extremes[0]:g} to {extremes[1]:g} leave float32 (3.4e38) when they are scaled "
+                "and shifted. Lower reward_scale or reward_shift."
+            )
+        return limit
+
     def to_json(self) -> dict[str, Any]:
         """JSON-able values; floats survive the round trip exactly."""
         return {

@@ -29,7 +29,9 @@ from suture.training.settings import Settings
 from suture.training.sweep import Sweep
 from suture.training.train import Trainer, Watch, default_folder, stage_of
 
-OPERATIONAL = ("checkpoint_every", "log_every", "keep", "memory_limit", "on_divergence", "tensorboard")
+CHANGEABLE = (
+    "reward_shift", "checkpoint_every", "log_every", "keep", "memory_limit", "on_divergence", "tensorboard",
+)  # fmt: skip
 """The settings of a run that may be others than those of the run it starts from."""
 
 
@@ -65,7 +67,8 @@ def finetune(
     preset: iql, cal_ql, qt_opt or rlpd; default: the one of the method's name, where there is one ("none":
         none).   algorithm: the run's method with other fields; default: the run's, with those of the preset.
     online: in place of the preset's.   changes: fields of `Online`, such as steps=10_000, and of these of
-        `Settings`: checkpoint_every, log_every, keep, memory_limit, on_divergence, tensorboard.
+        `Settings`: checkpoint_every, log_every, keep, memory_limit, on_divergence, tensorboard, and
+        reward_shift (a step may cost more in the log's training than it does).
     """
     run, watch = run if isinstance(run, Run) else open_run(run), watch or Watch()
     device.prepare(run.recipe.observation)
@@ -81,7 +84,7 @@ def finetune(
     algorithm.require(part.dataset)
     origin = _origin(run, chosen, fresh, path if begun else None) | {"environment": named(environment)}
     sweep = Sweep(algorithm, seed=run.members[chosen]["seed"] if seed is None else seed)
-    recipe = _recipe(run, sweep, online, origin, changes)
+    recipe = _recipe(run, part, sweep, online, origin, changes)
     with Collector(recipe, environment, online) as collector:
         stage = stage_of(recipe, part)
         experience = Experience(recipe, stage, online, path / "online", collector, logged=len(log))
@@ -102,14 +105,18 @@ def starting_point(run: Run, member: int, preset: Preset) -> Algorithm[Any]:
 
 
 def _recipe(
-    run: Run, sweep: Sweep, online: Online, origin: dict[str, Any], changes: dict[str, Any]
+    run: Run, part: TrainPart, sweep: Sweep, online: Online, origin: dict[str, Any], changes: dict[str, Any]
 ) -> Recipe:
     """What makes the new run: data, spaces and scales are those of the one it starts from."""
     settings = config.replace(run.recipe.settings, steps=online.updates, **changes)
+    normaliser = run.recipe.normaliser
+    further = settings.reward_shift - run.recipe.settings.reward_shift
+    normaliser = dataclasses.replace(normaliser, reward_shift=normaliser.reward_shift + further)
     if settings.tensorboard:
         tensorboard.require()
     return dataclasses.replace(
-        run.recipe, settings=settings, behaviour=None if origin["fresh"] else run.recipe.behaviour,
+        run.recipe, settings=settings, normaliser=normaliser, reward_limit=normaliser.reward_limit(part),
+        behaviour=None if origin["fresh"] else run.recipe.behaviour,
         sweep=sweep, finetuned={**origin, "online": config.to_json(online)},
     )  # fmt: skip
 
@@ -118,8 +125,8 @@ def _told_apart(online: Online, changes: dict[str, Any]) -> tuple[Online, dict[s
     """Changes of `Online` made, and those of settings."""
     known = fields_of(online)
     for name in changes:
-        if name not in known and name not in OPERATIONAL:
-            raise ConfigError(f"finetune has no setting {name!r}.{nearest(name, [*known, *OPERATIONAL])}")
+        if name not in known and name not in CHANGEABLE:
+            raise ConfigError(f"finetune has no setting {name!r}.{nearest(name, [*known, *CHANGEABLE])}")
     online = config.replace(online, **{name: changes[name] for name in changes if name in known})
     online = dataclasses.replace(online, share_over=online.share_over or online.updates)
     return online, {name: value for name, value in changes.items() if name not in known}

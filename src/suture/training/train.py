@@ -142,16 +142,7 @@ def _recipe(
         reward_scale=settings.reward_scale,
         reward_shift=settings.reward_shift,
     )
-    reward, limit = train_part.dataset.reward, None
-    if reward is not None:
-        extremes = np.array([reward.min(), reward.max()])
-        with np.errstate(over="ignore"):
-            limit = float(np.abs(normaliser.scale_reward(extremes)).max()) + settings.count_penalty
-        if not np.isfinite(limit):
-            raise ConfigError(
-                f"Rewards of {extremes[0]:g} to {extremes[1]:g} leave float32 (3.4e38) when they are scaled "
-                "and shifted. Lower reward_scale or reward_shift."
-            )
+    limit = normaliser.reward_limit(train_part, settings.count_penalty)
     return Recipe(
         sweep=sweep, settings=settings, source=data.source, fingerprint=train_part.dataset.fingerprint,
         observation=train_part.dataset.observation_space, action=data.action_space,

@@ -226,9 +226,12 @@ def made(stage: str, data: Dataset, seed: int, settings: Settings, folder: Path)
 def stages(data: Dataset, seed: int, settings: Settings, folder: Path) -> Iterator[Row]:
     """The four rows of a seed, which are kept in the folder."""
     common = {"settings": {name: repr(getattr(settings, name)) for name in KEPT}}
-    common |= {"log": {"mix": MIX, "edition": EDITION}, "reward_shift": COST, "later": COSTS}
+    common |= {"log": {"mix": MIX, "edition": EDITION}, "reward_shift": COST}
     for stage, learning in LEARNING.items():
-        asked = common | {"learning": [dataclasses.asdict(one) for one in learning]}
+        asked = common | {
+            "learning": [dataclasses.asdict(one) for one in learning],
+            "later": COSTS.get(stage),
+        }
         file = folder / f"row-{stage}-{seed}.json"
         found = kept(
             file, asked, lambda stage=stage: {"row": vars(made(stage, data, seed, settings, folder))}

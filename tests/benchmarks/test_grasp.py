@@ -71,6 +71,7 @@ def test_the_documentation_s_command_sets_what_the_benchmark_sets(root: Path) ->
             assert [type(word)(told) for word, told in zip(words, found, strict=True)] == list(words), option
     assert f"--steps {settings.updates} " in command
     assert f"--reward-shift {grasp.COST} " in command
+    assert f"--reward-shift {grasp.COSTS['finetuned']:g} " in online
     mix = ",".join(f"{name}={share}" for name, share in grasp.MIX.items())
     assert f"suture make grasps logs/grasps --episodes {settings.episodes} --mix {mix} " in text
 
@@ -145,7 +146,8 @@ def test_four_stages_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert told["finetuned"]["updates"] == told["control"]["updates"] > 0
     assert [points for points, _ in told["offline"]["curve"]] == [2, 4]
     online = suture.open_run(tmp_path / "finetuned-0")
-    assert online.recipe.normaliser.reward_shift == pytest.approx(grasp.COST)
+    shifts = [online.recipe, suture.open_run(tmp_path / "control-0").recipe]
+    assert [one.normaliser.reward_shift for one in shifts] == pytest.approx([0.0, grasp.COST])
     assert [row.limit is not None and row.ours > 0 for row in speeds] == [True] * 4
     monkeypatch.setattr(grasp, "made", pytest.fail)
     assert [row.details for row in grasp.measured(settings, tmp_path)[0]] == list(told.values())

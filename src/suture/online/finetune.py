@@ -64,11 +64,10 @@ def finetune(
     resume: continue the run in `out` from its newest whole checkpoint, exactly: with the same arguments.
     member: of a run with several; each is fine-tuned by itself.   seed: of all draws; default: the member's.
     fresh: begin with new weights; the data and the scales are the run's.
-    preset: iql, cal_ql, qt_opt or rlpd; default: the one of the method's name, where there is one ("none":
-        none).   algorithm: the run's method with other fields; default: the run's, with those of the preset.
-    online: in place of the preset's.   changes: fields of `Online`, such as steps=10_000, and of these of
-        `Settings`: checkpoint_every, log_every, keep, memory_limit, on_divergence, tensorboard, and
-        reward_shift (a step may cost more in the log's training than it does).
+    preset: iql, cal_ql, qt_opt or rlpd, or "none"; default: that of the method's name, where there is one.
+    algorithm: the run's method with other fields; default: the run's, with those of the preset.
+    online: in place of the preset's.   changes: fields of `Online`, such as steps=10_000, and those of
+        `Settings` in CHANGEABLE; with a reward_shift a step may cost other than in the run's training.
     """
     run, watch = run if isinstance(run, Run) else open_run(run), watch or Watch()
     device.prepare(run.recipe.observation)

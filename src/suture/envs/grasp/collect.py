@@ -34,7 +34,7 @@ ACTION_SPACE = spaces.Box(
 """Of logged actions: turns within reach, so that a policy's are; the last three are one choice, or none."""
 COLUMNS: Mapping[str, Kind] = {"behaviour": "text", "success": "bool"}
 """What else is known of an episode: who acted, and whether it ended in a reward."""
-EDITION = 4
+EDITION = 3
 """Of the bin and its scripts: raised whenever the same recipe gives other episodes than before."""
 BATCH, AHEAD = 16, 2
 """Episodes that a process makes at once, and batches for each process that may wait to be taken."""

@@ -53,9 +53,13 @@ METHODS: dict[str, Algorithm[Any]] = {
 """One line each; dqn is for choices, which these tasks have not."""
 CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
     ("dmsd", "rebrac"): {"actor_penalty": 0.001, "critic_penalty": 0.001},
+    ("dmsd", "cql"): {
+        "conservative_weight": 0.03, "layer_norm": True, "critic_learning_rate": 1e-3,
+        "actor_learning_rate": 1e-3, "target_rate": 0.02,
+    },
     ("cheetah", "td3_bc"): {"alpha": 0.1},
     ("cheetah", "rebrac"): {"actor_penalty": 1.0, "critic_penalty": 0.1},
-}
+}  # fmt: skip
 """Task and method -> settings that were chosen for it once, by what one seed earned when it was played."""
 MAIN = ("bc", "iql", "td3_bc", "rebrac", "cql", "awac", "bear", "brac")
 """On every task of COMPARED; the rest of the family on the first of them; BC and IQL on all tasks."""

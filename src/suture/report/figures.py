@@ -11,7 +11,7 @@ LETTERS = 13
 BAND = 0.18
 DASHES = ([1, 0], [5, 4])
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
-FAR = 50
+FAR = 20
 ROOM = {"left": 5, "top": 5, "bottom": 5, "right": 25}
 """Pixels around panels: browsers' letters are wider than those that a drawing is laid out with."""
 IN_FULL = "abs(datum.value) < 1e6 ? format(datum.value, ',~f') : format(datum.value, '~e')"

@@ -68,6 +68,8 @@ def test_help_and_refusals(trained: Path, command: Command, tmp_path: Path) -> N
     assert (code, "begins with a run folder" in told) == (2, True)
     code, _, told = command("finetune", tmp_path, *ENV)
     assert (code, "is not a run folder" in told) == (2, True)
+    code, _, told = command("finetune", trained, *ENV, "--member", "second")
+    assert (code, "second" in told) == (2, True)
     code, _, told = command("loop", "--env", POINT)
     assert (code, "begins with a method" in told) == (2, True)
 

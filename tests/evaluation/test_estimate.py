@@ -228,7 +228,7 @@ def test_a_log_without_the_last_choice_does_not_vouch_for_it(tmp_path: Path) -> 
     assert found.value is None
 
 
-def test_refusals_say_why(clone: Run, log: Any) -> None:
+def test_refusals_say_why(clone: Run, log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="at least 2 resamples"):
         estimate(clone, log, resamples=1)
     other = build(sample_log(canonical(), np.full((4, 3), 1 / 3), episodes=3, horizon=5, seed=0)).admit()
@@ -243,3 +243,6 @@ def test_refusals_say_why(clone: Run, log: Any) -> None:
         estimate(clone, log, discount=1.0)
     with pytest.raises(ConfigError, match="--env ID"):
         command(["evaluate", str(clone.path)])
+    monkeypatch.setattr(Run, "algorithm", IQL(discount=1.0))
+    with pytest.raises(ConfigError, match=r"discount of 1, .*--discount"):
+        estimate(clone, log)

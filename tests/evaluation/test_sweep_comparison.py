@@ -126,6 +126,15 @@ def test_the_normalised_score_is_shown_where_it_is_defined(environment: str, sco
     assert (tuple(rows) == scores) == bool(scores)
 
 
+def test_one_episode_has_no_interval() -> None:
+    one = Evaluation(environment="x", seed=0, returns=np.array([[2.5]]), lengths=np.ones((1, 1)),
+                     clipped=np.zeros(1), described=({"seed": 0},))  # fmt: skip
+    shown = printed(render(one, [{"seed": 0}]))
+    assert "1 episode for each member" in shown
+    (row,) = (line.split() for line in shown.splitlines() if line.strip().startswith("seed 0"))
+    assert row == ["seed", "0", "2.50", "-", "-"]
+
+
 def printed(table: Any) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(table)

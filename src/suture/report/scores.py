@@ -21,7 +21,8 @@ def render(
 ) -> RenderableType:
     """Mean return, standard error and 95 % interval of each member.   logged: the log's mean return."""
     episodes = evaluation.returns.shape[1]
-    title = f"{evaluation.environment}: {episodes} episodes for each member, undiscounted return"
+    count = f"{episodes} episode{'' if episodes == 1 else 's'}"
+    title = f"{evaluation.environment}: {count} for each member, undiscounted return"
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
         caption=None if logged is None else f"The log's mean episode: {logged:.2f}.",
@@ -35,18 +36,23 @@ def render(
 
     for index, member in enumerate(members):
         name = ", ".join(f"{key} {value:g}" for key, value in member.items())
-        low, high = intervals[index]
-        mean, error = evaluation.mean[index], evaluation.standard_error[index]
-        table.add_row(name, f"{mean:.2f}", f"{error:.2f}", f"{low:.2f} to {high:.2f}", *score([index]))
+        told = _told(evaluation.mean[index], evaluation.standard_error[index], intervals[index])
+        table.add_row(name, *told, *score([index]))
     settings = evaluation.settings
     if len(settings) < len(members):  # members of one setting differ in the seed alone: these are pooled
         table.add_section()
         for setting, own in settings:
             mean, error, half = evaluation.summed_up(own)
             seeds = f"{setting_name(setting)}: {len(own)} seeds" if len(settings) > 1 else "all members"
-            told = f"{mean:.2f}", f"{error:.2f}", f"{mean - half:.2f} to {mean + half:.2f}"
-            table.add_row(seeds, *told, *score(own))
+            table.add_row(seeds, *_told(mean, error, (mean - half, mean + half)), *score(own))
     return table
+
+
+def _told(mean: float, error: float, interval: Any) -> tuple[str, str, str]:
+    """Mean, standard error and interval; of one value there are no last two."""
+    low, high = interval
+    known = (f"{error:.2f}", f"{low:.2f} to {high:.2f}") if np.isfinite(error) else ("-", "-")
+    return f"{mean:.2f}", *known
 
 
 def render_standings(standings: list[Standing], environment: str) -> RenderableType:

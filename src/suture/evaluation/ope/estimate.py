@@ -105,6 +105,11 @@ class _Estimator:
         if data.reward is None:
             raise DataRefused(f"{data.source} has no rewards: there is no value to estimate.")
         discount = method.discount or getattr(run.algorithm, "discount", 0.99)
+        if discount == 1.0:
+            raise ConfigError(
+                f"{run.path} was trained with a discount of 1, at which no fit is known to have settled. "
+                f"Estimate the value at one below 1 (--discount)."
+            )
         if method.steps < (least := CHUNK * max(2 * AGAIN, math.ceil(_reach(discount) / CHUNK))):
             raise ConfigError(
                 f"At a discount of {discount:g} no fit can have settled within {method.steps:,} updates: "

@@ -69,10 +69,8 @@ def finetune(arguments: list[str]) -> int:
         raise ConfigError("finetune begins with a run folder: suture finetune RUN --env ID --steps N.")
     run = open_run(Path(arguments[0]))
     preset = preset_for(run.algorithm.name, value_of("--preset", arguments))
-    member = (
-        value_of("--member", arguments) or ""
-    )  # what is no number is refused below, with the other options
-    algorithm = starting_point(run, min(int(member), len(run) - 1) if member.isdecimal() else 0, preset)
+    said = value_of("--member", arguments) or ""  # what is no number is refused with the other options
+    algorithm = starting_point(run, min(int(said), len(run) - 1) if said.isdecimal() else 0, preset)
     kept = {name: getattr(run.recipe.settings, name) for name in CHANGEABLE}
     groups: dict[str, Any] = {
         "algorithm": options_of(type(algorithm))(**vars(algorithm)),

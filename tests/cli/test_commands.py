@@ -299,6 +299,25 @@ def test_a_damaged_run_folder_is_refused(
     assert said in err
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("metrics.jsonl", '{"step": 1', "metrics.jsonl, line 1 is not valid JSON"),
+        ("metrics.jsonl", "3", "line 1 must hold a JSON object, found int. Resume the run"),
+        ("inspection.json", '{"returns": 3}', "is not what suture inspect says"),
+        ("inspection.json", "[]", "must hold a JSON object"),
+    ],
+)
+def test_a_report_of_a_damaged_run_is_refused(
+    name: str, content: str, said: str, command: Command, trained: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run / name).write_text(f"{content}\n")
+    code, _, err = command("report", run, "--out", tmp_path / "page.html")
+    assert (code, err.count("\n")) == (2, 1)
+    assert said in err
+
+
 @pytest.mark.parametrize("path", ["absent", "folder", "file"])
 def test_what_is_no_run_folder_is_refused(path: str, command: Command, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from suture import spaces
 from suture.errors import SutureError
-from suture.storage import manifest
 
 if TYPE_CHECKING:
     from suture.data.dataset import Dataset
@@ -44,8 +43,8 @@ def known(run: Path, given: "Sequence[tuple[Dataset, Mapping[str, Any] | None]]"
     from suture.data.summary import summarise
     from suture.training.run import open_run
 
-    opened, kept = open_run(run), run / "inspection.json"
-    summary = manifest.object_of(manifest.read_json(kept), str(kept)) if kept.is_file() else None
+    opened = open_run(run)
+    summary = opened.inspected
     for data, diagnosis in given:
         if learned_from(opened.recipe, data, summary):
             return Known(summary=summary or summarise(data), data=data, diagnosis=diagnosis)

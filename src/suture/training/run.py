@@ -34,7 +34,7 @@ from suture.data.load import READING, load
 from suture.data.log import Reading
 from suture.data.normalise import Normaliser
 from suture.data.places import Names
-from suture.errors import ConfigError, RunMismatch
+from suture.errors import ConfigError, FormatError, RunMismatch
 from suture.storage import atomic, manifest
 from suture.training import checkpoint
 from suture.training.checkpoint import Checkpoint, Identity
@@ -184,6 +184,14 @@ def read_recipe(path: Path, kind: type[Algorithm[Any]] | None = None) -> Recipe:
         ) from error
 
 
+def _line_of(line: str, where: str) -> dict[str, Any]:
+    """One line of metrics.   where: its place, for the error."""
+    try:
+        return manifest.object_of(manifest.parse_json(line.encode(), where), where)
+    except FormatError as error:
+        raise FormatError(f"{error} Resume the run: what is damaged is dropped.") from error
+
+
 class Run:
     """A run folder. It can be read while it is being written.
 
@@ -224,17 +232,26 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl`."""
+        """The lines of `metrics.jsonl`. Raises FormatError where one is damaged."""
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in atomic.whole_lines(path)[0]] if path.is_file() else []
+        lines = atomic.whole_lines(path)[0] if path.is_file() else []
+        return [_line_of(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+
+    @property
+    def inspected(self) -> dict[str, Any] | None:
+        """What `suture inspect` says of the log; None where it was not kept. Raises FormatError otherwise."""
+        path = self.path / "inspection.json"
+        if not path.is_file():
+            return None
+        found = manifest.object_of(manifest.read_json(path), str(path))
+        if not isinstance(found.get("observation_space"), dict) or not isinstance(found.get("returns"), dict):
+            raise FormatError(f"{path} is not what suture inspect says of a log. Remove it, or train anew.")
+        return found
 
     @property
     def logged_return(self) -> float | None:
         """The mean return of the log's episodes, where it was kept and there were rewards."""
-        path = self.path / "inspection.json"
-        if not path.is_file():
-            return None
-        return (manifest.object_of(manifest.read_json(path), str(path)).get("returns") or {}).get("mean")
+        return None if self.inspected is None else self.inspected["returns"].get("mean")
 
     @property
     def steps(self) -> list[int]:

@@ -51,8 +51,9 @@ def render(
 def _told(mean: float, error: float, interval: Any) -> tuple[str, str, str]:
     """Mean, standard error and interval; of one value there are no last two."""
     low, high = interval
-    known = (f"{error:.2f}", f"{low:.2f} to {high:.2f}") if np.isfinite(error) else ("-", "-")
-    return f"{mean:.2f}", *known
+    if not np.isfinite(error):
+        return f"{mean:.2f}", "-", "-"
+    return f"{mean:.2f}", f"{error:.2f}", f"{low:.2f} to {high:.2f}"
 
 
 def render_standings(standings: list[Standing], environment: str) -> RenderableType:
